@@ -1,0 +1,1 @@
+"""attachfs: an RKVST / DataTrails archive as a directory."""
