@@ -1,0 +1,92 @@
+"""Find the attachments that a record declares, in every form of the contract (section 6)."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from attachfs.archive.digests import declared_sha256
+from attachfs.archive.identities import uuid_of
+
+_MARKER = "arc_attachment"
+# Lists under these keys hold attachments even without the marker (contract section 6.2).
+_LEGACY_KEYS = frozenset({"arc_attachments", "arc_append_attachments"})
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """Describe an attachment as a record declares it; sizes are known to `/info` alone.
+
+    `record_digests` are all SHA-256 values declared for it in this record, in lower case, each
+    of which the bytes must have; empty where the record has no usable one.
+    """
+
+    id: str
+    key: str
+    file_name: str
+    display_name: str
+    record_digests: tuple[str, ...]
+
+
+def find_attachments(*attribute_maps: object) -> tuple[Attachment, ...]:
+    """Return the attachments that attribute maps declare, each UUID once, in order of discovery.
+
+    Takes whatever the server sent: what is not an attachment is passed over, and one bad
+    attribute never hides the good ones. Later mentions of a UUID add their digest.
+    """
+    found: dict[str, Attachment] = {}
+    for attributes in attribute_maps:
+        if not isinstance(attributes, Mapping):
+            continue
+        for key, value in attributes.items():
+            for entry in _candidates(key, value):
+                attachment = _attachment(str(key), entry)
+                if attachment is not None:
+                    known = found.get(attachment.id)
+                    found[attachment.id] = (
+                        attachment if known is None else _merge(known, attachment)
+                    )
+    return tuple(found.values())
+
+
+def _candidates(key: object, value: object) -> Iterator[Mapping[str, object]]:
+    if isinstance(value, Mapping):
+        if value.get("arc_attribute_type") == _MARKER:
+            yield value
+    elif isinstance(value, list):
+        for entry in value:
+            if isinstance(entry, Mapping) and (
+                key in _LEGACY_KEYS or entry.get("arc_attribute_type") == _MARKER
+            ):
+                yield entry
+
+
+def _attachment(key: str, entry: Mapping[str, object]) -> Attachment | None:
+    if "arc_blob_identity" in entry:
+        attachment_id = uuid_of(entry["arc_blob_identity"])
+        digest = declared_sha256(entry.get("arc_blob_hash_alg"), entry.get("arc_blob_hash_value"))
+    else:
+        attachment_id = uuid_of(entry.get("arc_attachment_identity"))
+        digest = declared_sha256(entry.get("arc_hash_alg"), entry.get("arc_hash_value"))
+    if attachment_id is None:
+        return None
+    return Attachment(
+        id=attachment_id,
+        key=key,
+        file_name=_text(entry.get("arc_file_name")),
+        display_name=_text(entry.get("arc_display_name")),
+        record_digests=() if digest is None else (digest,),
+    )
+
+
+def _merge(known: Attachment, again: Attachment) -> Attachment:
+    digests = dict.fromkeys(known.record_digests + again.record_digests)
+    return Attachment(
+        id=known.id,
+        key=known.key,
+        file_name=known.file_name or again.file_name,
+        display_name=known.display_name or again.display_name,
+        record_digests=tuple(digests),
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

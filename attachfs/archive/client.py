@@ -1,0 +1,224 @@
+"""Ask the archive: send, retry, follow within the origin, bound, parse."""
+
+import functools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import httpx
+import stamina
+import structlog
+import trio
+
+from attachfs.archive import faults
+from attachfs.archive.endpoints import Call, Download, Listing, PagingStyle, Query
+from attachfs.archive.models import Page
+from attachfs.errors import BadReply, TimedOut
+
+T = TypeVar("T")
+
+_MAX_REDIRECTS: Final = 5
+_MAX_ERROR_BYTES: Final = 64 * 1024  # of an error's body; the service's have some hundred bytes
+
+_attempts = functools.partial(
+    stamina.retry_context,
+    on=faults.may_retry,
+    attempts=4,
+    wait_initial=0.2,  # seconds, doubled each time, with as much jitter
+    wait_max=5.0,
+    wait_jitter=0.2,
+)
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Hold an attachment's bytes under way: the length announced, None if chunked, and chunks."""
+
+    length_bytes: int | None
+    chunks: AsyncIterator[bytes]
+
+
+class Archive:
+    """Send requests to one archive.
+
+    `timeout_s` bounds each call with all its retries, and each wait for the next bytes of a
+    download. Every method raises errors of `attachfs.errors` alone and may be cancelled at any
+    time; its connection is then closed.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, *, timeout_s: float = 30.0) -> None:
+        self._http = http
+        self._timeout_s = timeout_s
+        self._paging_style = PagingStyle.SIZE
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # Closing connections may not hold up an exit, nor be cut short half-way by it.
+        with trio.move_on_after(1.0, shield=True):
+            await self._http.aclose()
+
+    @property
+    def url(self) -> str:
+        """The archive's base URL, without a trailing slash."""
+        return str(self._http.base_url).rstrip("/")
+
+    async def ask(self, call: Call[T]) -> T:
+        """Return the parsed answer, after retries where they may help."""
+        try:
+            with trio.fail_after(self._timeout_s):
+                async for attempt in _attempts(timeout=self._timeout_s):
+                    with attempt:
+                        return await self._ask_once(call)
+        except trio.TooSlowError:
+            raise TimedOut(f"{call.path}: no answer within {self._timeout_s:g} s") from None
+        raise AssertionError("a retry loop ends by return or raise")
+
+    async def page(self, listing: Listing, token: str) -> Page:
+        """Return the page of a listing that `token` names; the empty token names the first.
+
+        What accompanies the token is what this server accepts (contract section 5.5): found out
+        at the first refusal and remembered.
+        """
+        if not token:
+            return await self.ask(listing.page("", self._paging_style))
+        refusal: BadReply | None = None
+        styles = dict.fromkeys((self._paging_style, *PagingStyle))
+        for style in styles:
+            try:
+                page = await self.ask(listing.page(token, style))
+            except BadReply as error:
+                refusal = refusal or error
+            else:
+                self._paging_style = style
+                return page
+        assert refusal is not None  # noqa: S101 - there is a style to try
+        raise refusal
+
+    @asynccontextmanager
+    async def download(self, download: Download) -> AsyncIterator[Body]:
+        """Open an attachment's body, retrying until its headers are there.
+
+        Reading the chunks raises `Unreachable` or `TimedOut` where the connection breaks.
+        """
+        response = await self._open_download(download)
+        try:
+            length = response.headers.get("content-length", "")
+            yield Body(
+                length_bytes=int(length) if length.isascii() and length.isdigit() else None,
+                chunks=_chunks(response, subject=download.path),
+            )
+        finally:
+            await _close(response)
+
+    async def _ask_once(self, call: Call[T]) -> T:
+        response = await self._send(call.path, call.query)
+        try:
+            # 206 is a listing's success (contract section 5.5).
+            if response.status_code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
+                await _raise_refusal(response, subject=call.path)
+            raw = await _read_bounded(response, call.max_bytes, subject=call.path)
+        finally:
+            await _close(response)
+        try:
+            return call.parse(raw)
+        except BadReply as error:
+            raise BadReply(f"{call.path}: {error}") from error
+
+    async def _open_download(self, download: Download) -> httpx.Response:
+        try:
+            with trio.fail_after(self._timeout_s):
+                async for attempt in _attempts(timeout=self._timeout_s):
+                    with attempt:
+                        response = await self._send(download.path, download.query)
+                        if response.status_code != httpx.codes.OK:
+                            try:
+                                await _raise_refusal(response, subject=download.path)
+                            finally:
+                                await _close(response)
+                        return response
+        except trio.TooSlowError:
+            raise TimedOut(f"{download.path}: no answer within {self._timeout_s:g} s") from None
+        raise AssertionError("a retry loop ends by return or raise")
+
+    async def _send(self, path: str, query: Query) -> httpx.Response:
+        """Send a GET and return the open response, redirects within the origin followed."""
+        request = self._http.build_request("GET", path, params=query)
+        for _ in range(_MAX_REDIRECTS + 1):
+            started_s = trio.current_time()
+            try:
+                response = await self._http.send(request, stream=True)
+            except httpx.HTTPError as error:
+                raise faults.from_transport(error, subject=path) from error
+            _log.debug(
+                "request",
+                path=path,
+                status=response.status_code,
+                ms=round((trio.current_time() - started_s) * 1000, 1),
+            )
+            if not response.has_redirect_location:
+                return response
+            try:
+                request = self._redirected(response, subject=path)
+            finally:
+                await _close(response)
+        raise BadReply(f"{path}: more than {_MAX_REDIRECTS} redirects")
+
+    def _redirected(self, response: httpx.Response, *, subject: str) -> httpx.Request:
+        """Return the request that a redirect asks for; the token stays with its origin."""
+        here = response.request.url
+        try:
+            target = here.join(response.headers["location"])
+        except httpx.InvalidURL as error:
+            raise BadReply(f"{subject}: a redirect to nowhere") from error
+        if (target.scheme, target.host, target.port) != (here.scheme, here.host, here.port):
+            raise BadReply(f"{subject}: a redirect to another server is not followed")
+        return self._http.build_request("GET", target)
+
+
+async def _raise_refusal(response: httpx.Response, *, subject: str) -> None:
+    body = bytearray()
+    try:
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > _MAX_ERROR_BYTES:
+                break
+    except httpx.HTTPError:
+        body.clear()  # the status says enough
+    raise faults.from_status(response.status_code, response.headers, bytes(body), subject=subject)
+
+
+async def _read_bounded(response: httpx.Response, max_bytes: int, *, subject: str) -> bytes:
+    body = bytearray()
+    async for chunk in _chunks(response, subject=subject):
+        body += chunk
+        if len(body) > max_bytes:
+            raise BadReply(f"{subject}: the answer is larger than {max_bytes} bytes")
+    return bytes(body)
+
+
+async def _chunks(response: httpx.Response, *, subject: str) -> AsyncIterator[bytes]:
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise BadReply(f"{subject}: the answer is encoded, which was not asked for")
+    try:
+        async for chunk in response.aiter_raw():
+            yield chunk
+    except httpx.HTTPError as error:
+        raise faults.from_transport(error, subject=subject) from error
+
+
+async def _close(response: httpx.Response) -> None:
+    # A half-read HTTP/1.1 response closes its socket, which takes no time; the shield keeps a
+    # cancellation from leaving the connection in the pool.
+    with trio.CancelScope(shield=True):
+        await response.aclose()

@@ -1,0 +1,184 @@
+"""Where the bearer token comes from: given, in a file, or got for client credentials.
+
+The three kinds answer the same questions, none of which waits; whoever sends requests does the
+waiting (`attachfs.archive.auth`).
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import httpx
+import msgspec
+import structlog
+
+from attachfs.archive.faults import from_status
+from attachfs.archive.secrets import Secret, parse_token, read_private
+from attachfs.errors import BadReply, CredentialsUnusable, SetupError, Unauthenticated
+
+_TOKEN_PATH: Final = "/archivist/iam/v1/appidp/token"  # noqa: S105 - a path (contract section 1.3)
+_DEFAULT_LIFETIME_S: Final = 300.0  # where the server does not say; the real one gives an hour
+# A token is renewed this long before its end, but never in the first half of its life.
+_RENEWAL_MARGIN_S: Final = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Credentials(Protocol):
+    """Answer what token to send now, and how to come by another."""
+
+    def current(self) -> Secret | None:
+        """Return the token to send, or None where one must be exchanged for first."""
+
+    def exchange(self) -> httpx.Request | None:
+        """Return the request that gets a new token, or None where none can be asked for."""
+
+    def accept(self, response: httpx.Response) -> None:
+        """Take the token out of the answer to `exchange`, which has been read."""
+
+    def rejected(self, token: Secret) -> bool:
+        """Tell, after a 401, whether another token than the one refused is to be had."""
+
+
+class GivenToken:
+    """Offer a token that was given as it is, and can not be renewed."""
+
+    def __init__(self, token: Secret) -> None:
+        self._token = token
+
+    def current(self) -> Secret | None:
+        """Return the token."""
+        return self._token
+
+    def exchange(self) -> httpx.Request | None:
+        """Return None: there is nothing to exchange."""
+        return None
+
+    def accept(self, response: httpx.Response) -> None:
+        """Take nothing."""
+
+    def rejected(self, token: Secret) -> bool:
+        """Tell whether the token is another one."""
+        return token != self._token
+
+
+class TokenFile:
+    """Offer the token in a file, read again when the file changes.
+
+    Raises what `read_private` and `parse_token` raise when made; later trouble with the file is
+    logged once, and the last good token stays in use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._signature = self._stat()
+        self._token = parse_token(read_private(path), source=f"the token file {path}")
+
+    def current(self) -> Secret | None:
+        """Return the token, after one `stat` of the file."""
+        signature = self._stat()
+        if signature != self._signature:
+            self._signature = signature
+            self._reload()
+        return self._token
+
+    def exchange(self) -> httpx.Request | None:
+        """Return None: whoever writes the file renews the token."""
+        return None
+
+    def accept(self, response: httpx.Response) -> None:
+        """Take nothing."""
+
+    def rejected(self, token: Secret) -> bool:
+        """Read the file again and tell whether it holds another token by now."""
+        self._reload()
+        return token != self._token
+
+    def _stat(self) -> tuple[int, ...] | None:
+        try:
+            status = os.stat(self._path)  # noqa: PTH116 - 1 us, on every request
+        except OSError:
+            return None
+        return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+    def _reload(self) -> None:
+        try:
+            self._token = parse_token(
+                read_private(self._path), source=f"the token file {self._path}"
+            )
+        except SetupError as error:
+            _log.warning("token file unusable, keeping the last good token", reason=str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class _TokenReply:
+    access_token: str
+    expires_in: float | None = None
+
+
+class ClientCredentials:
+    """Offer tokens got for an app registration's id and secret (contract section 1.3).
+
+    `now_s` is a monotonic clock in seconds.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        client_id: str,
+        client_secret: Secret,
+        *,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._url = base_url + _TOKEN_PATH
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._now_s = now_s
+        self._token: Secret | None = None
+        self._renew_at_s = 0.0
+
+    def current(self) -> Secret | None:
+        """Return the token, or None where there is none or its end is near."""
+        return self._token if self._now_s() < self._renew_at_s else None
+
+    def exchange(self) -> httpx.Request | None:
+        """Return the request for a token; it carries the secret in its body."""
+        return httpx.Request(
+            "POST",
+            self._url,
+            data={
+                "grant_type": "client_credentials",
+                "client_id": self._client_id,
+                "client_secret": self._client_secret.reveal(),
+            },
+        )
+
+    def accept(self, response: httpx.Response) -> None:
+        """Take the token and its lifetime; raises `Unauthenticated` where it was refused."""
+        if response.status_code in (400, 401, 403):
+            raise Unauthenticated(
+                f"the server refused client id {self._client_id} and its secret "
+                f"({response.status_code})"
+            )
+        if response.status_code != httpx.codes.OK:
+            raise from_status(
+                response.status_code, response.headers, response.content, subject="the token"
+            )
+        try:
+            reply = msgspec.json.decode(response.content, type=_TokenReply)
+            self._token = parse_token(reply.access_token, source="the token endpoint's answer")
+        # The cause quotes what could not be parsed: it is cut off, for it may be a token.
+        except (msgspec.MsgspecError, UnicodeDecodeError, CredentialsUnusable):
+            raise BadReply("the token endpoint sent no token") from None
+        lifetime_s = reply.expires_in or _DEFAULT_LIFETIME_S
+        self._renew_at_s = self._now_s() + lifetime_s - min(_RENEWAL_MARGIN_S, lifetime_s / 2)
+
+    def rejected(self, token: Secret) -> bool:
+        """Drop the refused token and tell that another can be asked for."""
+        if token == self._token:
+            self._token = None
+            self._renew_at_s = 0.0
+        return True

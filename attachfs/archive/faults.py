@@ -1,0 +1,115 @@
+"""The one mapping of HTTP statuses and transport failures to our errors (contract section 10)."""
+
+import email.utils
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import httpx
+import msgspec
+
+from attachfs.errors import (
+    AttachfsError,
+    BadReply,
+    BlockedByScan,
+    Busy,
+    Denied,
+    NotFound,
+    ServerFault,
+    TimedOut,
+    Unauthenticated,
+    Unreachable,
+)
+
+_MESSAGE_CHARS: Final = 200  # of the server's own words in our messages
+# Both refusals of a scanned attachment name the parameter that lifts them (contract section 3.3).
+_SCAN_REFUSAL: Final = "allow_insecure"
+
+_KINDS: Final[Mapping[int, type[AttachfsError]]] = {
+    401: Unauthenticated,
+    403: Denied,
+    404: NotFound,
+    408: TimedOut,
+    410: NotFound,
+    500: ServerFault,
+    502: ServerFault,
+    503: ServerFault,
+    504: TimedOut,
+}
+
+
+def from_status(
+    status: int, headers: Mapping[str, str], body: bytes, *, subject: str
+) -> AttachfsError:
+    """Return the error for an answer that is not a success.
+
+    `subject` names what was asked for; `body` may be anything, and only its message is quoted.
+    """
+    said = _message(body)
+    message = f"{subject}: the server answered {status}" + (f" ({said})" if said else "")
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        return Busy(message, retry_after_s=_retry_after_s(headers))
+    if status == httpx.codes.BAD_REQUEST and _SCAN_REFUSAL in said:
+        return BlockedByScan(message)
+    return _KINDS.get(status, BadReply)(message)
+
+
+def from_transport(error: Exception, *, subject: str) -> AttachfsError:
+    """Return the error for a request that got no whole answer.
+
+    Only the kind of failure is told: messages of libraries may quote headers or proxies' secrets.
+    """
+    reason = _reason(error)
+    if isinstance(error, httpx.TimeoutException):
+        return TimedOut(f"{subject}: no answer in time ({reason})")
+    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.NetworkError):
+        return Unreachable(f"{subject}: the connection failed ({reason})")
+    if isinstance(error, httpx.TransportError):
+        return Unreachable(f"{subject}: the server cannot be reached ({reason})")
+    return BadReply(f"{subject}: the request failed ({reason})")
+
+
+def may_retry(error: Exception) -> bool | float:
+    """Tell whether asking again may help; seconds to wait where the server said so.
+
+    Every request of ours is a GET or asks for a token, so all may be repeated.
+    """
+    if isinstance(error, Busy) and error.retry_after_s is not None:
+        return error.retry_after_s
+    return isinstance(error, Busy | ServerFault | TimedOut | Unreachable)
+
+
+def _message(body: bytes) -> str:
+    try:
+        parsed = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+    message = parsed.get("message") if isinstance(parsed, dict) else None
+    if not isinstance(message, str):
+        return ""
+    return "".join(c if c.isprintable() else "?" for c in message[:_MESSAGE_CHARS])
+
+
+def _reason(error: BaseException) -> str:
+    """Name the innermost cause: `ConnectError: certificate verify failed` helps, a trace not."""
+    cause = error
+    while cause.__cause__ is not None or cause.__context__ is not None:
+        cause = cause.__cause__ or cause.__context__  # type: ignore[assignment] # not both None
+    text = str(cause) if isinstance(cause, OSError) else ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Read `Archivist-Rate-Limit-Reset` (seconds), else `Retry-After` (seconds or a date)."""
+    for name in ("archivist-rate-limit-reset", "retry-after"):
+        value = headers.get(name, "").strip()
+        try:
+            wait_s = float(value)
+        except ValueError:
+            when = email.utils.parsedate_tz(value)
+            if when is None:
+                continue
+            wait_s = email.utils.mktime_tz(when) - time.time()
+        if 0 < wait_s < float("inf"):
+            return wait_s
+    return None

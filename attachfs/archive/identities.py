@@ -1,0 +1,55 @@
+"""Identities of assets, events and attachments (contract section 2)."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_CANONICAL_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def is_uuid(name: str) -> bool:
+    """Tell whether `name` is a bare lower-case UUID of any version (asset-free events use 7)."""
+    return _CANONICAL_UUID.fullmatch(name) is not None
+
+
+def uuid_of(identity: object) -> str | None:
+    """Return the UUID that ends an identity such as `publicassets/<uuid>/events/<uuid>`.
+
+    Only the last path segment counts: prefixes changed over the years (contract section 2).
+    None where there is no UUID, whatever `identity` is.
+    """
+    if not isinstance(identity, str):
+        return None
+    last = identity.rpartition("/")[2].lower()
+    return last if is_uuid(last) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Name an asset, or an event of it: what attachments hang on.
+
+    The three fields of a path in the Attachments API are this and the attachment's UUID.
+    """
+
+    asset: str
+    event: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The identity as URLs spell it: `assets/<uuid>[/events/<uuid>]`."""
+        if self.event is None:
+            return f"assets/{self.asset}"
+        return f"assets/{self.asset}/events/{self.event}"
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentPath:
+    """Name one attachment where it hangs: rights are per path, never per blob."""
+
+    holder: Holder
+    attachment: str
+
+    @property
+    def path(self) -> str:
+        """The path below `/archivist/v2/attachments/` (contract section 3.1)."""
+        return f"{self.holder.path}/{self.attachment}"

@@ -1,0 +1,186 @@
+"""What the server answers, parsed: records, pages and `/info` (contract sections 3.2 and 5).
+
+The parsers take bytes of a stranger. They raise `BadReply` and nothing else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from attachfs.archive.attachments import Attachment, find_attachments
+from attachfs.archive.digests import declared_sha256
+from attachfs.archive.identities import uuid_of
+from attachfs.archive.timestamps import parse_ns
+from attachfs.errors import BadReply
+
+SCANNED_OK: Final = "SCANNED_OK"
+SCANNED_BAD: Final = "SCANNED_BAD"
+NOT_SCANNED: Final = "NOT_SCANNED"
+
+_MAX_SIZE_BYTES: Final = 2**63 - 1  # what st_size can hold
+# `at_time` may be the moment of reading (contract section 5.2): no change of the record.
+_VOLATILE_FIELDS: Final = frozenset({"at_time"})
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Hold an asset or an event as served, and what the tree needs of it.
+
+    `raw` is its JSON as it came; `accepted_ns` is an event's `timestamp_accepted` in nanoseconds
+    since 1970 UTC, 0 for an asset, which has none.
+    """
+
+    id: str
+    raw: bytes
+    attachments: tuple[Attachment, ...]
+    accepted_ns: int = 0
+
+    def attachment(self, attachment_id: str) -> Attachment | None:
+        """Return the attachment of that UUID, or None where the record does not name it."""
+        return next((a for a in self.attachments if a.id == attachment_id), None)
+
+    def same_as(self, other: "Record") -> bool:
+        """Tell whether both say the same: the server's key order and `at_time` do not count."""
+        return self.raw == other.raw or _stable(self.raw) == _stable(other.raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Hold one page of a listing and the token of the next, empty at the end."""
+
+    records: tuple[Record, ...]
+    next_token: str
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """Hold what `/info` says of an attachment (contract section 3.2).
+
+    `sha256` is None where another algorithm was used. `fields` is the parsed JSON, `raw` its
+    bytes as served. `scanned_status` is `NOT_SCANNED` for everything unknown, as the service has
+    it. Times in nanoseconds since 1970 UTC, sizes in bytes.
+    """
+
+    size_bytes: int
+    sha256: str | None
+    mime_type: str
+    accepted_ns: int
+    scanned_status: str
+    scanned_bad_reason: str
+    raw: bytes = field(repr=False)
+    fields: Mapping[str, Any] = field(repr=False)
+
+    def same_as(self, other: "Info") -> bool:
+        """Tell whether both say the same, in whatever order of keys."""
+        return self.raw == other.raw or self.fields == other.fields
+
+
+class _AssetsPage(msgspec.Struct):
+    assets: list[msgspec.Raw]
+    next_page_token: str | None = None
+
+
+class _EventsPage(msgspec.Struct):
+    events: list[msgspec.Raw]
+    next_page_token: str | None = None
+
+
+def parse_asset(raw: bytes, *, asset: str | None = None) -> Record:
+    """Parse an asset; where `asset` is given, its identity must be that UUID."""
+    value = _decode_object(raw, "an asset")
+    return Record(
+        id=_identity(value, asset, "an asset"),
+        raw=raw,
+        attachments=find_attachments(value.get("attributes")),
+    )
+
+
+def parse_event(raw: bytes, *, event: str | None = None) -> Record:
+    """Parse an event; its attachments are those of its own and those it set on the asset."""
+    value = _decode_object(raw, "an event")
+    return Record(
+        id=_identity(value, event, "an event"),
+        raw=raw,
+        attachments=find_attachments(value.get("event_attributes"), value.get("asset_attributes")),
+        accepted_ns=parse_ns(value.get("timestamp_accepted")) or 0,
+    )
+
+
+def parse_assets_page(raw: bytes) -> Page:
+    """Parse a page of assets; entries that are none are counted, not fatal."""
+    page = _decode(raw, _AssetsPage, "a page of assets")
+    return _page(page.assets, page.next_page_token, parse_asset)
+
+
+def parse_events_page(raw: bytes) -> Page:
+    """Parse a page of events; entries that are none are counted, not fatal."""
+    page = _decode(raw, _EventsPage, "a page of events")
+    return _page(page.events, page.next_page_token, parse_event)
+
+
+def parse_info(raw: bytes) -> Info:
+    """Parse the answer of `/info`; only the size is indispensable."""
+    fields = _decode_object(raw, "/info")
+    size = fields.get("size")
+    if isinstance(size, str) and size.isascii() and size.isdigit() and len(size) < 20:  # noqa: PLR2004 - digits of 2**63
+        size = int(size)
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _MAX_SIZE_BYTES:
+        raise BadReply("/info has no usable size")
+    digest = fields.get("hash")
+    if not isinstance(digest, Mapping):
+        digest = {}
+    status = fields.get("scanned_status")
+    return Info(
+        size_bytes=size,
+        sha256=declared_sha256(digest.get("alg"), digest.get("value")),
+        mime_type=_text(fields.get("mime_type")),
+        accepted_ns=parse_ns(fields.get("timestamp_accepted")) or 0,
+        scanned_status=status if status in (SCANNED_OK, SCANNED_BAD) else NOT_SCANNED,
+        scanned_bad_reason=_text(fields.get("scanned_bad_reason")),
+        raw=raw,
+        fields=fields,
+    )
+
+
+def _page(entries: list[msgspec.Raw], token: str | None, parse: Any) -> Page:
+    records: list[Record] = []
+    skipped = 0
+    for entry in entries:
+        try:
+            records.append(parse(bytes(entry)))
+        except BadReply:
+            skipped += 1
+    return Page(records=tuple(records), next_token=token or "", skipped=skipped)
+
+
+def _decode(raw: bytes, kind: type[T], what: str) -> T:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    # RecursionError: nesting deeper than the interpreter allows is bad input like any other.
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadReply(f"the server sent something that is not {what}") from error
+
+
+def _decode_object(raw: bytes, what: str) -> dict[str, Any]:
+    return _decode(raw, dict[str, Any], what)
+
+
+def _identity(value: Mapping[str, Any], expected: str | None, what: str) -> str:
+    found = uuid_of(value.get("identity"))
+    if found is None or expected not in (None, found):
+        raise BadReply(f"the server sent {what} without the right identity")
+    return found
+
+
+def _stable(raw: bytes) -> dict[str, Any]:
+    value = _decode_object(raw, "a record")
+    return {key: value[key] for key in value.keys() - _VOLATILE_FIELDS}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,88 @@
+"""Secrets: where they may lie, and how they stay out of logs and tracebacks."""
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Final
+
+from attachfs.errors import CredentialsExposed, CredentialsUnusable
+
+_MAX_BYTES: Final = 64 * 1024  # a token is a few kilobytes
+# RFC 6750 section 2.1, the characters of a bearer token.
+_BEARER: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+
+
+class Secret:
+    """Hold a text that no log, message or repr may show."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself, for the request that needs it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret('...')"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+def read_private(path: Path) -> str:
+    """Return the text of a credentials file.
+
+    Raises `CredentialsExposed` where others may read it, `CredentialsUnusable` where we cannot.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise CredentialsUnusable(
+            f"cannot read the credentials file {path}: {error.strerror}; check the path"
+        ) from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        # A pipe, as of `--token-file <(pass show archive)`, belongs to whoever opened it.
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISFIFO(status.st_mode):
+            raise CredentialsUnusable(f"the credentials file {path} is not a file")
+        if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
+            raise CredentialsExposed(
+                f"other users can read the credentials file {path}; run: chmod 0600 {path}"
+            )
+        if stat.S_ISFIFO(status.st_mode):
+            os.set_blocking(descriptor, True)
+        raw = file.read(_MAX_BYTES + 1)
+    if len(raw) > _MAX_BYTES:
+        raise CredentialsUnusable(f"the credentials file {path} is too large to hold a token")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise CredentialsUnusable(f"the credentials file {path} is not text") from None
+
+
+def parse_token(text: str, *, source: str) -> Secret:
+    """Return the token in `text`: a bare JWT, `Bearer <token>` or header lines as curl takes them.
+
+    Raises `CredentialsUnusable` where there is none; `source` names the place (contract 1.2).
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon and name.strip().lower() == "authorization":
+            lines = [value.strip()]
+            break
+    if len(lines) == 1:
+        words = lines[0].split()
+        if len(words) == 2 and words[0].lower() == "bearer":  # noqa: PLR2004 - scheme and token
+            words = words[1:]
+        if len(words) == 1 and _BEARER.fullmatch(words[0]):
+            return Secret(words[0])
+    raise CredentialsUnusable(
+        f"{source} holds no bearer token; it should be one line: Authorization: Bearer <token>"
+    )

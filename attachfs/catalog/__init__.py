@@ -1,0 +1,1 @@
+"""What exists: records, listings and `/info`, each asked once within its lifetime."""

@@ -1,0 +1,1 @@
+"""The command line: parses, prints, sets exit codes; one module a command."""

@@ -1,0 +1,77 @@
+"""The command `attachfs` itself: its subcommands, and how a mistake ends."""
+
+import importlib
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+import click
+
+from attachfs.errors import SetupError
+
+# Each command's module is imported when it is used: `--help` imports neither trio nor httpx.
+_COMMANDS: Final[Mapping[str, str]] = {
+    "mount": "Mount an archive on a directory.",
+    "umount": "Unmount it.",
+    "demo": "Serve a sample archive and mount it, to try things.",
+    "serve": "Serve an archive of your own on this machine, without a mount.",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"attachfs.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001
+    if not wanted:
+        return
+    from importlib.metadata import version
+
+    click.echo(f"attachfs {version('attachfs')}")
+    ctx.exit()
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+def app() -> None:
+    """Read an RKVST / DataTrails archive with any program.
+
+    Every attachment of every asset and event is a file; its bytes are fetched when they are read
+    and verified by SHA-256 before they are seen.
+    """
+
+
+def main() -> None:
+    """Run the command line and exit: 0, or the exit code of what went wrong.
+
+    Every mistake of a user's ends here, as one sentence on standard error.
+    """
+    try:
+        status = app.main(prog_name="attachfs", standalone_mode=False)
+    except SetupError as error:
+        print(f"attachfs: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)  # 128 + SIGINT, as shells have it
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,83 @@
+"""`attachfs demo`: the embedded archive and a mount of it, to try things."""
+
+import shlex
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from attachfs.errors import MountpointMissing
+
+if TYPE_CHECKING:
+    from attachfs.demo.launch import RunningArchive
+
+
+@click.command("demo")
+@click.argument("mountpoint", type=click.Path(path_type=Path), required=False)
+def command(*, mountpoint: Path | None) -> None:
+    """Mount a sample archive on MOUNTPOINT until Ctrl-C.
+
+    The directory is made where it is missing; without MOUNTPOINT, it is a temporary one. Nothing
+    is left behind.
+    """
+    from attachfs.archive.credentials import TokenFile
+    from attachfs.cli.embedded import run_embedded
+    from attachfs.cli.logs import configure
+    from attachfs.mount.mountpoint import absolute, check, check_fuse
+    from attachfs.mount.session import run
+    from attachfs.mount.settings import Settings
+
+    check_fuse()
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="attachfs-demo-")))
+        target = absolute(mountpoint or scratch / "evidence")
+        if not target.exists():
+            _make(target)
+            stack.callback(target.rmdir)
+        check(target)
+        configure("error")
+
+        async def mount(archive: "RunningArchive") -> None:
+            settings = Settings(
+                url=archive.url,
+                credentials=TokenFile(archive.token_file),
+                cache_dir=scratch / "cache",
+            )
+            await run(
+                settings,
+                target,
+                on_warning=click.echo,
+                on_ready=lambda: click.echo(_guide(target)),
+            )
+
+        run_embedded(mount)
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir()
+    except OSError as error:
+        raise MountpointMissing(
+            f"cannot make {directory}: {error.strerror}; choose a directory of your own"
+        ) from error
+
+
+def _guide(mountpoint: Path) -> str:
+    from attachfs.demo.estate import SAMPLE
+
+    root = shlex.quote(str(mountpoint))
+    return f"""
+A sample archive is mounted on {mountpoint}
+
+Five things to try, in another terminal:
+
+  ls -l {root}/assets/{SAMPLE.asset}
+  cp -r {root} /tmp/evidence       # all of it; one file is refused, it is marked SCANNED_BAD
+  grep -ril container {root}/assets
+  (cd {root}/assets/{SAMPLE.asset} && sha256sum -c SHA256SUMS)
+  getfattr -d {root}/assets/{SAMPLE.asset}/{SAMPLE.image}
+
+Ctrl-C here unmounts it and leaves nothing behind.
+"""

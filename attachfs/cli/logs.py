@@ -1,0 +1,37 @@
+"""Logs for people: one line an event on standard error, UTC."""
+
+import logging
+import sys
+
+import stamina.instrumentation
+import structlog
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def configure(level: str) -> None:
+    """Send events of at least `level` to standard error, wherever that leads when they happen."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                # Without the values of variables, which may be secrets.
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    stamina.instrumentation.set_on_retry_hooks([_log_retry])
+
+
+def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
+    structlog.get_logger(__name__).info(
+        "asking again",
+        attempt=details.retry_num,
+        wait_s=round(details.wait_for, 2),
+        reason=str(details.caused_by),
+    )

@@ -1,0 +1,192 @@
+"""`attachfs mount`: mount an archive on a directory."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from attachfs.cli.logs import LEVELS
+from attachfs.cli.parameters import Duration, Size
+
+_SIZE = Size()
+_DURATION = Duration()
+
+
+def _option(name: str, *aliases: str, **attributes: Any) -> Callable[[Any], Any]:
+    """Declare an option that ATTACHFS_<NAME>, or one of the official SDK's variables, sets too."""
+    variable = "ATTACHFS_" + name.removeprefix("--").replace("-", "_").upper()
+    return click.option(name, envvar=[variable, *aliases], show_envvar=True, **attributes)
+
+
+@click.command("mount")
+@click.argument("mountpoint", type=click.Path(path_type=Path))
+@_option(
+    "--url",
+    "DATATRAILS_URL",
+    default="https://app.datatrails.ai",
+    show_default=True,
+    help="Base URL of the archive.",
+)
+@_option(
+    "--token-file",
+    "DATATRAILS_AUTHTOKEN_FILENAME",
+    type=click.Path(path_type=Path),
+    help="File with the bearer token, as `curl -H @FILE` takes it, or the bare token; "
+    "mode 0600; read again when it changes.  [default: none]",
+)
+@_option(
+    "--client-id",
+    "DATATRAILS_APPREG_CLIENT",
+    help="Client id of an app registration.  [default: none]",
+)
+@_option(
+    "--client-secret-file",
+    "DATATRAILS_APPREG_SECRET_FILENAME",
+    type=click.Path(path_type=Path),
+    help="File with its secret; mode 0600.  [default: none]",
+)
+@_option(
+    "--cache-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory for local copies.  [default: $XDG_CACHE_HOME/attachfs]",
+)
+@_option(
+    "--cache-size",
+    type=_SIZE,
+    default="10GiB",
+    show_default=True,
+    help="Most bytes to hold in the cache directory.",
+)
+@_option(
+    "--memory-cache",
+    type=_SIZE,
+    default="256MiB",
+    show_default=True,
+    help="Most bytes of attachments to hold in memory.",
+)
+@_option(
+    "--metadata-ttl",
+    type=_DURATION,
+    default="60s",
+    show_default=True,
+    help="How long listings, records and the right to read are believed.",
+)
+@_option(
+    "--scan-policy",
+    type=click.Choice(["allow", "block-bad", "require-ok"]),
+    default="block-bad",
+    show_default=True,
+    help="Which attachments may be read, by their malware scan: all, all but SCANNED_BAD, "
+    "SCANNED_OK only.",
+)
+@_option("--untracked", is_flag=True, help="List untracked assets too.  [default: no]")
+@_option(
+    "--ca-bundle",
+    type=click.Path(path_type=Path),
+    help="PEM file of the certificate authorities to trust, instead of the system's; "
+    "SSL_CERT_FILE does the same.  [default: the system's]",
+)
+@_option("--allow-http", is_flag=True, help="Allow plain http to other hosts.  [default: no]")
+@_option("--foreground", is_flag=True, help="Stay in the foreground.  [default: no]")
+@_option(
+    "--log-level",
+    type=click.Choice(LEVELS),
+    default="info",
+    show_default=True,
+    help="Least severe events to log.",
+)
+@click.pass_context
+def command(
+    context: click.Context,
+    *,
+    mountpoint: Path,
+    url: str,
+    token_file: Path | None,
+    client_id: str | None,
+    client_secret_file: Path | None,
+    cache_dir: Path | None,
+    cache_size: int,
+    memory_cache: int,
+    metadata_ttl: float,
+    scan_policy: str,
+    untracked: bool,
+    ca_bundle: Path | None,
+    allow_http: bool,
+    foreground: bool,
+    log_level: str,
+) -> int:
+    """Mount an archive on the directory MOUNTPOINT.
+
+    Returns once the mount answers; `attachfs umount MOUNTPOINT` ends it. Sizes are written like
+    512MiB, durations like 30s or 10m.
+    """
+    import platformdirs
+
+    from attachfs.archive.endpoints import ScanPolicy
+    from attachfs.archive.transport import base_url, trust
+    from attachfs.cli.credentials import choose
+    from attachfs.mount.daemon import run_in_background
+    from attachfs.mount.mountpoint import absolute, check, check_fuse
+    from attachfs.mount.settings import Settings
+
+    url = base_url(url, allow_http=allow_http)
+    trust(ca_bundle)  # a mistake in it is told before anything else happens
+    credentials = choose(
+        context,
+        url=url,
+        token_file=token_file,
+        client_id=client_id,
+        client_secret_file=client_secret_file,
+    )
+    mountpoint = absolute(mountpoint)
+    check_fuse()
+    check(mountpoint)
+    settings = Settings(
+        url=url,
+        credentials=credentials,
+        cache_dir=(cache_dir or platformdirs.user_cache_path("attachfs")).absolute(),
+        cache_size_bytes=cache_size,
+        memory_cache_bytes=memory_cache,
+        metadata_ttl_s=metadata_ttl,
+        scan_policy=ScanPolicy(scan_policy),
+        untracked=untracked,
+        ca_bundle=None if ca_bundle is None else ca_bundle.absolute(),
+    )
+    if foreground:
+        return _serve(settings, mountpoint, log_level, lambda: None)
+    log_file = platformdirs.user_log_path("attachfs") / _log_name(mountpoint)
+    status = run_in_background(
+        lambda on_ready: _serve(settings, mountpoint, log_level, on_ready), log_file
+    )
+    if status == 0:
+        click.echo(f"{url} is mounted on {mountpoint}; log: {log_file}")
+    return status
+
+
+def _serve(settings: Any, mountpoint: Path, log_level: str, on_ready: Callable[[], None]) -> int:
+    """Serve until the mount ends; returns the exit code, mistakes printed."""
+    import trio
+
+    from attachfs.cli.logs import configure
+    from attachfs.errors import SetupError
+    from attachfs.mount.session import run
+
+    configure(log_level)
+    try:
+        trio.run(lambda: run(settings, mountpoint, on_warning=_warn, on_ready=on_ready))
+    except SetupError as error:
+        click.echo(f"attachfs: {error}", err=True)
+        return error.exit_code
+    return 0
+
+
+def _warn(message: str) -> None:
+    click.echo(f"attachfs: warning: {message}", err=True)
+
+
+def _log_name(mountpoint: Path) -> str:
+    """Return a file name that tells mount points apart: `%2F` for each slash."""
+    from urllib.parse import quote
+
+    return quote(str(mountpoint).strip("/"), safe="")[-200:] + ".log"

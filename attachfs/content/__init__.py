@@ -1,0 +1,1 @@
+"""Bytes: lazily downloaded, verified against everything known of them, cached."""

@@ -1,0 +1,69 @@
+"""Share work under way: whoever asks for the same meanwhile gets the same outcome."""
+
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+import trio
+
+from attachfs.errors import Closing
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class _Flight(Generic[V]):
+    __slots__ = ("done", "error", "scope", "value", "waiters")
+
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+        self.done = trio.Event()
+        self.waiters = 0
+        self.value: V
+        self.error: Exception = Closing("the work was given up")
+
+
+class Flights(Generic[K, V]):
+    """Run one piece of work per key in a background nursery, for any number of waiters.
+
+    The work is cancelled when its last waiter is; what it raises is raised in every waiter and
+    never reaches the nursery.
+    """
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._flights: dict[K, _Flight[V]] = {}
+
+    async def join(self, key: K, work: Callable[[], Awaitable[V]]) -> V:
+        """Return the outcome of the work under way for `key`, or else of `work`, started now."""
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = _Flight()
+            self._nursery.start_soon(self._fly, key, flight, work)
+        flight.waiters += 1
+        try:
+            await flight.done.wait()
+        finally:
+            flight.waiters -= 1
+            if not flight.waiters and not flight.done.is_set():
+                flight.scope.cancel()
+                self._land(key, flight)
+        try:
+            return flight.value
+        except AttributeError:
+            # Without its old traceback: the same error is raised once per waiter.
+            raise flight.error.with_traceback(None) from flight.error.__cause__
+
+    async def _fly(self, key: K, flight: _Flight[V], work: Callable[[], Awaitable[V]]) -> None:
+        try:
+            with flight.scope:
+                try:
+                    flight.value = await work()
+                except Exception as error:  # noqa: BLE001 - handed to the waiters, all of it
+                    flight.error = error
+        finally:
+            self._land(key, flight)
+            flight.done.set()
+
+    def _land(self, key: K, flight: _Flight[V]) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]

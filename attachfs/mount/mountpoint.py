@@ -1,0 +1,148 @@
+"""Mount points: may one be mounted on, what is mounted there, how it is taken down."""
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from attachfs.errors import (
+    AlreadyMounted,
+    MountpointBusy,
+    MountpointMissing,
+    MountpointNotEmpty,
+    NoFuseDevice,
+    NoFusermount,
+    NotMounted,
+)
+
+SUBTYPE: Final = "attachfs"
+_FSTYPE: Final = f"fuse.{SUBTYPE}"
+_FUSE_DEVICE: Final = Path("/dev/fuse")
+_MOUNTINFO: Final = Path("/proc/self/mountinfo")
+_OCTAL: Final = re.compile(r"\\([0-7]{3})")
+_UNMOUNT_TIMEOUT_S: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """Describe what is mounted somewhere: its type, source and per-mount options."""
+
+    fstype: str
+    source: str
+    options: frozenset[str]
+
+
+def absolute(mountpoint: Path) -> Path:
+    """Return the mount point with links in its parents resolved; never waits for the mount."""
+    return (
+        mountpoint.parent.resolve() / mountpoint.name if mountpoint.name else mountpoint.resolve()
+    )
+
+
+def mounted_at(mountpoint: Path) -> Mounted | None:
+    """Return what is mounted at an absolute path, the topmost, without touching it.
+
+    Reads /proc/self/mountinfo (proc_pid_mountinfo(5)).
+    """
+    found = None
+    for line in _MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+        left, _, right = line.partition(" - ")
+        fields = left.split(" ")
+        fstype, source = right.split(" ")[:2]
+        if _unescape(fields[4]) == str(mountpoint):
+            found = Mounted(fstype, _unescape(source), frozenset(fields[5].split(",")))
+    return found
+
+
+def check(mountpoint: Path) -> None:
+    """Raise a `SetupError` unless an absolute path may be mounted on.
+
+    A dead attachfs that was left there is unmounted first: mounting over it would hide it.
+    """
+    try:
+        os.statvfs(mountpoint)  # stat(2) of a dead mount answers from the kernel's caches
+    except OSError as error:
+        if error.errno == errno.ENOTCONN and _is_ours(mounted_at(mountpoint)):
+            unmount(mountpoint)
+        elif error.errno == errno.ENOTCONN:
+            raise AlreadyMounted(
+                f"a dead mount lies on {mountpoint}; run: fusermount3 -u {mountpoint}"
+            ) from error
+        else:
+            raise MountpointMissing(
+                f"cannot use {mountpoint} as mount point: {error.strerror}; "
+                f"run: mkdir -p {mountpoint}"
+            ) from error
+    if not mountpoint.is_dir():
+        raise MountpointMissing(f"{mountpoint} is not a directory; choose one to mount on")
+    mounted = mounted_at(mountpoint)
+    if mounted is not None:
+        what = "attachfs is" if _is_ours(mounted) else f"{mounted.source} ({mounted.fstype}) is"
+        raise AlreadyMounted(
+            f"{what} mounted on {mountpoint} already; choose another directory, "
+            f"or run: attachfs umount {mountpoint}"
+        )
+    try:
+        with os.scandir(mountpoint) as entries:
+            occupied = next(entries, None) is not None
+    except OSError as error:
+        raise MountpointMissing(
+            f"cannot look into {mountpoint}: {error.strerror}; choose a directory of your own"
+        ) from error
+    if occupied:
+        raise MountpointNotEmpty(
+            f"{mountpoint} is not empty, and a mount would hide what is in it; "
+            "choose an empty directory"
+        )
+
+
+def check_fuse() -> None:
+    """Raise a `SetupError` unless this machine lets us mount."""
+    if shutil.which("fusermount3") is None:
+        raise NoFusermount("fusermount3 is not installed; run: apt install fuse3")
+    try:
+        os.close(os.open(_FUSE_DEVICE, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        raise NoFuseDevice(
+            f"cannot open {_FUSE_DEVICE}: {error.strerror}; run: modprobe fuse "
+            f"(in a container: start it with --device {_FUSE_DEVICE} --cap-add SYS_ADMIN)"
+        ) from error
+
+
+def unmount(mountpoint: Path) -> None:
+    """Unmount the attachfs at an absolute path.
+
+    Raises `NotMounted` where there is none, `MountpointBusy` while programs use it.
+    """
+    mounted = mounted_at(mountpoint)
+    if not _is_ours(mounted):
+        what = f"{mounted.fstype} is mounted" if mounted else "nothing is mounted"
+        raise NotMounted(f"no attachfs is mounted on {mountpoint} ({what} there)")
+    fusermount = shutil.which("fusermount3")
+    if fusermount is None:
+        raise NoFusermount("fusermount3 is not installed; run: apt install fuse3")
+    done = subprocess.run(  # noqa: S603 - an absolute program and a path after --
+        [fusermount, "-u", "--", str(mountpoint)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_UNMOUNT_TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode:
+        raise MountpointBusy(
+            f"cannot unmount {mountpoint}: {done.stderr.strip() or 'fusermount3 failed'}; "
+            "close the programs that use it (fuser -vm shows them) and try again"
+        )
+
+
+def _is_ours(mounted: Mounted | None) -> bool:
+    return mounted is not None and mounted.fstype == _FSTYPE
+
+
+def _unescape(field: str) -> str:
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), field)

@@ -1,0 +1,164 @@
+"""pyfuse3's operations, each a call of the file system and a translation of its answer."""
+
+import os
+import stat
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pyfuse3
+import trio
+
+from attachfs.errors import NotFound, ReadOnly, Unsupported
+from attachfs.mount.guard import Guarded, Requests, guarded
+from attachfs.tree.attrs import Attrs
+from attachfs.tree.filesystem import FileSystem
+
+_FILE_MODE: Final = stat.S_IFREG | 0o444
+_DIRECTORY_MODE: Final = stat.S_IFDIR | 0o555
+_WRITE_FLAGS: Final = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_CREAT | os.O_APPEND
+_BLOCK_BYTES: Final = 128 * 1024  # what cp and cat read at a time, as hinted by st_blksize
+_SECTOR_BYTES: Final = 512  # st_blocks counts these (stat(2))
+
+
+class Operations(Guarded, pyfuse3.Operations):
+    """Serve one file system to the kernel; every handler is guarded."""
+
+    # Forgotten inodes cannot be found again by number, which NFS re-export would need.
+    supports_dot_lookup = False
+    enable_writeback_cache = False
+    enable_acl = False
+
+    def __init__(self, filesystem: FileSystem) -> None:
+        super().__init__()
+        self._fs = filesystem
+        self.requests = Requests()
+        self._uid = os.getuid()
+        self._gid = os.getgid()
+
+    @guarded
+    async def lookup(
+        self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Find a name; a name that is not there is answered with a lifetime of its own."""
+        try:
+            return self._entry(await self._fs.lookup(parent_inode, name))
+        except NotFound:
+            missing = pyfuse3.EntryAttributes()
+            missing.st_ino = 0
+            missing.entry_timeout = self._fs.negative_ttl_s
+            return missing
+
+    @guarded
+    async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
+        """Return an inode's attributes."""
+        return self._entry(await self._fs.getattr(inode))
+
+    async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        """Take back lookups; has no answer, so nothing can go wrong for anybody."""
+        for inode, lookups in inode_list:
+            self._fs.forget(inode, lookups)
+
+    @guarded
+    async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
+        """Open a directory."""
+        return await self._fs.opendir(inode)
+
+    @guarded
+    async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        """List entries from `start_id` on, as many as fit or as are there without waiting."""
+        entries = self._fs.entries(fh)
+        index = start_id
+        entry = await entries.wait(index)
+        while entry is not None:
+            attrs = self._fs.listed_attrs(entry)
+            if not pyfuse3.readdir_reply(token, entry.name.encode(), self._entry(attrs), index + 1):
+                return
+            self._fs.looked_up(entry.node, attrs)
+            index += 1
+            entry = entries.ready(index)
+
+    @guarded
+    async def releasedir(self, fh: int) -> None:
+        """Close a directory."""
+        self._fs.releasedir(fh)
+
+    @guarded
+    async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
+        """Open a file for reading."""
+        if flags & _WRITE_FLAGS:
+            raise ReadOnly("this file system is read-only")
+        opened = await self._fs.open(inode)
+        if opened.size_changed:
+            # From a thread: the kernel may want answers from us before it is done. No read of
+            # this handle can be pending, it has not been handed out yet.
+            await trio.to_thread.run_sync(_forget_size, inode)
+        return pyfuse3.FileInfo(fh=opened.fh, keep_cache=opened.keep_cache)
+
+    @guarded
+    async def read(self, fh: int, off: int, size: int) -> bytes:
+        """Return the bytes asked for: all of them, or an error, never fewer."""
+        return await self._fs.read(fh, off, size)
+
+    @guarded
+    async def flush(self, fh: int) -> None:
+        """Refuse once: the kernel then asks no more on close(2)."""
+        raise Unsupported("there is nothing to flush")
+
+    @guarded
+    async def release(self, fh: int) -> None:
+        """Close a file."""
+        self._fs.release(fh)
+
+    @guarded
+    async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
+        """Return constants: `df` must never wait for a network."""
+        constants = pyfuse3.StatvfsData()
+        constants.f_bsize = constants.f_frsize = 4096
+        constants.f_blocks = constants.f_bfree = constants.f_bavail = 0
+        constants.f_files = constants.f_ffree = constants.f_favail = 0
+        constants.f_namemax = 255
+        return constants
+
+    @guarded
+    async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
+        """Return an extended attribute."""
+        return await self._fs.getxattr(inode, name)
+
+    @guarded
+    async def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> list[bytes]:
+        """Return the names of the extended attributes."""
+        return await self._fs.listxattr(inode)
+
+    @guarded
+    async def _refuse_change(self, *_args: object) -> None:
+        raise ReadOnly("this file system is read-only")
+
+    # Each has a signature of its own and none is used; the kernel refuses before us, at `ro`.
+    _refuse: Any = _refuse_change
+    create = link = mkdir = mknod = removexattr = rename = _refuse
+    rmdir = setattr = setxattr = symlink = unlink = write = _refuse
+
+    def _entry(self, attrs: Attrs) -> pyfuse3.EntryAttributes:
+        entry = pyfuse3.EntryAttributes()
+        entry.st_ino = attrs.ino
+        entry.generation = 0
+        entry.st_mode = _DIRECTORY_MODE if attrs.is_directory else _FILE_MODE
+        entry.st_nlink = 1
+        entry.st_uid = self._uid
+        entry.st_gid = self._gid
+        entry.st_rdev = 0
+        entry.st_blksize = _BLOCK_BYTES
+        entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = attrs.mtime_ns
+        if attrs.size_bytes is None:
+            entry.st_size = 0
+            entry.entry_timeout = entry.attr_timeout = 0
+        else:
+            entry.st_size = attrs.size_bytes
+            entry.entry_timeout = attrs.entry_ttl_s
+            entry.attr_timeout = attrs.attr_ttl_s
+        entry.st_blocks = -(-entry.st_size // _SECTOR_BYTES)
+        return entry
+
+
+def _forget_size(inode: int) -> None:
+    pyfuse3.invalidate_inode(inode, attr_only=True)

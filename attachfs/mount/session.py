@@ -1,0 +1,140 @@
+"""The life of a mount: assemble, check, mount, serve, take down."""
+
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import pyfuse3
+import structlog
+import trio
+
+from attachfs.archive.auth import BearerAuth
+from attachfs.archive.client import Archive
+from attachfs.archive.transport import async_client
+from attachfs.catalog.catalog import Catalog
+from attachfs.content.content import Content
+from attachfs.errors import MountFailed, SetupError, lone_cause
+from attachfs.mount import mountpoint as mountpoints
+from attachfs.mount.operations import Operations
+from attachfs.mount.preflight import preflight
+from attachfs.mount.settings import Settings
+from attachfs.tree.filesystem import FileSystem
+
+# Whatever else is asked for, these hold (mount(8)).
+_OPTIONS: Final = frozenset({"ro", "nosuid", "nodev", "noexec", "default_permissions"})
+# Each request under way holds a task; the kernel has up to 12 reads ahead and one per caller.
+_MAX_TASKS: Final = 256
+_MIN_TASKS: Final = 4
+
+_log = structlog.get_logger(__name__)
+
+
+async def run(
+    settings: Settings,
+    mountpoint: Path,
+    *,
+    on_warning: Callable[[str], None],
+    on_ready: Callable[[], None],
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Mount at an absolute, checked path and serve until unmounted or told to end.
+
+    SIGTERM and SIGINT end it, as does cancellation: readers get an error, the mount goes, clients
+    are closed. Raises `SetupError` before `on_ready` is called; after it, only what is a defect of
+    ours, and the mount is then left in place, dead: a backup must not see an empty directory.
+    """
+    http = async_client(
+        settings.url,
+        auth=BearerAuth(settings.credentials),
+        ca_bundle=settings.ca_bundle,
+        timeout_s=settings.timeout_s,
+    )
+    async with (
+        _unwrapped(),
+        Archive(http, timeout_s=settings.timeout_s) as archive,
+        trio.open_nursery() as background,
+    ):
+        warning = await preflight(archive)
+        if warning is not None:
+            on_warning(warning)
+        operations = Operations(_file_system(settings, archive, background))
+        _mount(operations, settings.url, mountpoint)
+        unmount = False
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_end_on_signal, operations)
+                nursery.start_soon(_announce, mountpoint, on_ready, task_status)
+                await pyfuse3.main(min_tasks=_MIN_TASKS, max_tasks=_MAX_TASKS)
+                nursery.cancel_scope.cancel()
+            unmount = True
+        except trio.Cancelled:
+            unmount = True
+            raise
+        finally:
+            pyfuse3.close(unmount=unmount)
+        background.cancel_scope.cancel()
+    _log.info("unmounted", mountpoint=str(mountpoint))
+
+
+def _file_system(settings: Settings, archive: Archive, background: trio.Nursery) -> FileSystem:
+    catalog = Catalog(
+        archive,
+        background,
+        metadata_ttl_s=settings.metadata_ttl_s,
+        negative_ttl_s=settings.negative_ttl_s,
+        untracked=settings.untracked,
+    )
+    content = Content(
+        archive,
+        background,
+        policy=settings.scan_policy,
+        memory_bytes=settings.memory_cache_bytes,
+        spool_dir=settings.cache_dir / "spool",
+        verdict_ttl_s=settings.negative_ttl_s,
+    )
+    return FileSystem(catalog, content, policy=settings.scan_policy)
+
+
+def _mount(operations: Operations, url: str, mountpoint: Path) -> None:
+    source = url.replace(",", "%2C").replace(" ", "%20")  # both part options
+    options = {*_OPTIONS, f"fsname={source}", f"subtype={mountpoints.SUBTYPE}"}
+    try:
+        pyfuse3.init(operations, str(mountpoint), options)
+    except RuntimeError as error:
+        raise MountFailed(
+            f"cannot mount on {mountpoint} ({error}); libfuse's own words are above"
+        ) from error
+
+
+@asynccontextmanager
+async def _unwrapped() -> AsyncIterator[None]:
+    """Raise a user's mistake as it is, not in the group that nurseries make of it."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        mistake = lone_cause(group)
+        if not isinstance(mistake, SetupError):
+            raise
+        raise mistake from mistake.__cause__
+
+
+async def _announce(
+    mountpoint: Path, on_ready: Callable[[], None], task_status: trio.TaskStatus[None]
+) -> None:
+    """Say that the mount is there once it answers."""
+    await trio.to_thread.run_sync(os.statvfs, mountpoint, abandon_on_cancel=True)
+    _log.info("mounted", mountpoint=str(mountpoint))
+    on_ready()
+    task_status.started()
+
+
+async def _end_on_signal(operations: Operations) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            _log.info("ending", signal=signal.Signals(number).name)
+            # Reads under way would hold up terminate(): they are cancelled first.
+            operations.requests.close()
+            pyfuse3.terminate()

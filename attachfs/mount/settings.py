@@ -1,0 +1,31 @@
+"""What a mount is made with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from attachfs.archive.credentials import Credentials
+from attachfs.archive.endpoints import ScanPolicy
+
+_MIB: Final = 1024 * 1024
+DEFAULT_URL: Final = "https://app.datatrails.ai"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Hold the options of one mount: sizes in bytes, durations in seconds.
+
+    `cache_size_bytes` bounds what is kept below `cache_dir`.
+    """
+
+    url: str
+    credentials: Credentials
+    cache_dir: Path
+    cache_size_bytes: int = 10 * 1024 * _MIB
+    memory_cache_bytes: int = 256 * _MIB
+    metadata_ttl_s: float = 60.0
+    negative_ttl_s: float = 5.0
+    timeout_s: float = 30.0
+    scan_policy: ScanPolicy = ScanPolicy.BLOCK_BAD
+    untracked: bool = False
+    ca_bundle: Path | None = None

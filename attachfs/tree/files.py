@@ -1,0 +1,154 @@
+"""The files of the tree: attachments, their sidecars, records."""
+
+from collections.abc import Mapping
+
+from attachfs.archive.identities import AttachmentPath, Holder
+from attachfs.archive.models import Info
+from attachfs.content.content import Reader
+from attachfs.content.verification import Expected
+from attachfs.errors import BlockedByScan
+from attachfs.tree.attrs import EPOCH_NS, FOREVER_S, Attrs
+from attachfs.tree.nodes import BytesHandle, Estate, File, Handle
+from attachfs.tree.scanning import scan_refusal
+from attachfs.tree.xattrs import attachment_xattrs
+
+
+class AttachmentHandle:
+    """Read an open attachment."""
+
+    __slots__ = ("_reader",)
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    @property
+    def size_bytes(self) -> int:
+        """The size that `/info` tells."""
+        return self._reader.size_bytes
+
+    @property
+    def tag(self) -> object:
+        """The SHA-256 that the bytes have been or will be checked against."""
+        return self._reader.digest
+
+    async def read(self, offset: int, size_bytes: int) -> bytes:
+        """Return verified bytes."""
+        return await self._reader.read(offset, size_bytes)
+
+
+class AttachmentFile(File):
+    """Stand for an attachment's bytes; the same inode in every view."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, estate: Estate, path: AttachmentPath) -> None:
+        super().__init__(estate, ("attachment", path.path))
+        self._path = path
+
+    async def attrs(self) -> Attrs:
+        """Return the attributes; asks for record and `/info` where they are too old."""
+        return self._of(await self.estate.catalog.confirmed_info(self._path))
+
+    def listed_attrs(self) -> Attrs:
+        """Return the attributes, without a size where `/info` was never asked for."""
+        return self._of(self.estate.catalog.known_info(self._path))
+
+    async def open(self) -> Handle:
+        """Return a handle, once the right is confirmed and scan and digests raise no objection."""
+        info = await self.estate.catalog.confirmed_info(self._path)
+        refusal = scan_refusal(self.estate, info)
+        if refusal is not None:
+            error = BlockedByScan(f"{self._path.path}: {refusal}")
+            self.estate.content.note_failure(self._path, error)
+            raise error
+        return AttachmentHandle(self.estate.content.open(self._path, self._expected(info)))
+
+    async def xattrs(self) -> Mapping[str, bytes]:
+        """Return what `/info` says, what the bytes are verified by and what went wrong last."""
+        info = await self.estate.catalog.info(self._path)
+        return attachment_xattrs(
+            info,
+            verified_by=self._expected(info).verified_by,
+            origin_url=f"{self.estate.catalog.server}/archivist/v2/attachments/{self._path.path}",
+            last_error=self.estate.content.last_error(self._path),
+        )
+
+    def _expected(self, info: Info) -> Expected:
+        record = self.estate.catalog.known_record(self._path.holder)
+        attachment = None if record is None else record.attachment(self._path.attachment)
+        return Expected(
+            size_bytes=info.size_bytes,
+            record_sha256=() if attachment is None else attachment.record_digests,
+            info_sha256=info.sha256,
+        )
+
+    def _of(self, info: Info | None) -> Attrs:
+        if info is None:
+            return self._attrs(size_bytes=None)
+        return self._attrs(
+            size_bytes=info.size_bytes, mtime_ns=info.accepted_ns, attr_ttl_s=FOREVER_S
+        )
+
+
+class SidecarFile(File):
+    """Stand for what `/info` answers, as served."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, estate: Estate, path: AttachmentPath) -> None:
+        super().__init__(estate, ("info", path.path))
+        self._path = path
+
+    async def attrs(self) -> Attrs:
+        """Return the attributes; asks for record and `/info` where they are too old."""
+        return self._of(await self.estate.catalog.confirmed_info(self._path))
+
+    def listed_attrs(self) -> Attrs:
+        """Return the attributes, without a size where `/info` was never asked for."""
+        return self._of(self.estate.catalog.known_info(self._path))
+
+    async def open(self) -> Handle:
+        """Return a handle on the JSON."""
+        return BytesHandle((await self.estate.catalog.confirmed_info(self._path)).raw)
+
+    def _of(self, info: Info | None) -> Attrs:
+        if info is None:
+            return self._attrs(size_bytes=None)
+        return self._attrs(size_bytes=len(info.raw), mtime_ns=info.accepted_ns)
+
+
+class RecordFile(File):
+    """Stand for `asset.json` or `event.json`: the record as served."""
+
+    __slots__ = ("_holder",)
+
+    def __init__(self, estate: Estate, holder: Holder) -> None:
+        super().__init__(estate, ("record", holder.path))
+        self._holder = holder
+
+    async def attrs(self) -> Attrs:
+        """Return the attributes; asks for the record where it is too old."""
+        record = await self.estate.catalog.record(self._holder)
+        return self._attrs(
+            size_bytes=len(record.raw), mtime_ns=holder_mtime_ns(self.estate, self._holder)
+        )
+
+    def listed_attrs(self) -> Attrs:
+        """Return the attributes of the record as last seen."""
+        record = self.estate.catalog.known_record(self._holder)
+        return self._attrs(
+            size_bytes=None if record is None else len(record.raw),
+            mtime_ns=holder_mtime_ns(self.estate, self._holder),
+        )
+
+    async def open(self) -> Handle:
+        """Return a handle on the JSON."""
+        return BytesHandle((await self.estate.catalog.record(self._holder)).raw)
+
+
+def holder_mtime_ns(estate: Estate, holder: Holder) -> int:
+    """Return when an event was accepted; of an asset, its newest event known. Else a constant."""
+    if holder.event is None:
+        return estate.catalog.newest_event_ns(holder.asset)
+    record = estate.catalog.known_record(holder)
+    return EPOCH_NS if record is None else record.accepted_ns

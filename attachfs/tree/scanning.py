@@ -1,0 +1,22 @@
+"""Decide what the malware scan lets pass (contract section 3.3, design section 2)."""
+
+from attachfs.archive.endpoints import ScanPolicy
+from attachfs.archive.models import SCANNED_BAD, SCANNED_OK, Info
+from attachfs.tree.nodes import Estate
+
+
+def scan_refusal(estate: Estate, info: Info) -> str | None:
+    """Return why the scan policy forbids to read an attachment; None where it does not.
+
+    Bytes that were found bad under one name are bad under every other.
+    """
+    if estate.policy is ScanPolicy.ALLOW:
+        return None
+    if info.scanned_status == SCANNED_BAD:
+        reason = info.scanned_bad_reason
+        return f"{SCANNED_BAD}: {reason}" if reason else SCANNED_BAD
+    if info.sha256 is not None and estate.catalog.is_bad(info.sha256):
+        return f"{SCANNED_BAD} under another name"
+    if estate.policy is ScanPolicy.REQUIRE_OK and info.scanned_status != SCANNED_OK:
+        return f"{info.scanned_status}, and --scan-policy is require-ok"
+    return None
