@@ -37,8 +37,9 @@ class Flights(Generic[K, V]):
         """Return the outcome of the work under way for `key`, or else of `work`, started now."""
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[key] = _Flight()
+            flight = _Flight()
             self._nursery.start_soon(self._fly, key, flight, work)
+            self._flights[key] = flight  # not before: a nursery that is closed takes no work
         flight.waiters += 1
         try:
             await flight.done.wait()

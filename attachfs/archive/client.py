@@ -1,8 +1,8 @@
 """Ask the archive: send, retry, follow within the origin, bound, parse."""
 
 import functools
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -15,7 +15,7 @@ import trio
 from attachfs.archive import faults
 from attachfs.archive.endpoints import Call, Download, Listing, PagingStyle, Query
 from attachfs.archive.models import Page
-from attachfs.errors import BadReply, TimedOut
+from attachfs.errors import BadReply, ServerFault, TimedOut
 
 T = TypeVar("T")
 
@@ -24,7 +24,6 @@ _MAX_ERROR_BYTES: Final = 64 * 1024  # of an error's body; the service's have so
 
 _attempts = functools.partial(
     stamina.retry_context,
-    on=faults.may_retry,
     attempts=4,
     wait_initial=0.2,  # seconds, doubled each time, with as much jitter
     wait_max=5.0,
@@ -77,7 +76,7 @@ class Archive:
         """Return the parsed answer, after retries where they may help."""
         try:
             with trio.fail_after(self._timeout_s):
-                async for attempt in _attempts(timeout=self._timeout_s):
+                async for attempt in self._attempts():
                     with attempt:
                         return await self._ask_once(call)
         except trio.TooSlowError:
@@ -97,6 +96,8 @@ class Archive:
         for style in styles:
             try:
                 page = await self.ask(listing.page(token, style))
+            except ServerFault:
+                raise  # says nothing of the style
             except BadReply as error:
                 refusal = refusal or error
             else:
@@ -114,12 +115,24 @@ class Archive:
         response = await self._open_download(download)
         try:
             length = response.headers.get("content-length", "")
-            yield Body(
-                length_bytes=int(length) if length.isascii() and length.isdigit() else None,
-                chunks=_chunks(response, subject=download.path),
-            )
+            async with aclosing(_chunks(response, subject=download.path)) as chunks:
+                yield Body(
+                    length_bytes=int(length) if length.isascii() and length.isdigit() else None,
+                    chunks=chunks,
+                )
         finally:
             await _close(response)
+
+    def _attempts(self) -> AsyncIterator[stamina.Attempt]:
+        """Offer attempts, as long as the wait before the next one leaves time for it."""
+        deadline_s = trio.current_time() + self._timeout_s
+
+        def may_retry(error: Exception) -> bool | float:
+            again = faults.may_retry(error)
+            waits = not isinstance(again, bool)
+            return False if waits and trio.current_time() + again >= deadline_s else again
+
+        return _attempts(on=may_retry, timeout=self._timeout_s)
 
     async def _ask_once(self, call: Call[T]) -> T:
         response = await self._send(call.path, call.query)
@@ -138,7 +151,7 @@ class Archive:
     async def _open_download(self, download: Download) -> httpx.Response:
         try:
             with trio.fail_after(self._timeout_s):
-                async for attempt in _attempts(timeout=self._timeout_s):
+                async for attempt in self._attempts():
                     with attempt:
                         response = await self._send(download.path, download.query)
                         if response.status_code != httpx.codes.OK:
@@ -160,6 +173,8 @@ class Archive:
                 response = await self._http.send(request, stream=True)
             except httpx.HTTPError as error:
                 raise faults.from_transport(error, subject=path) from error
+            except httpx.InvalidURL as error:  # httpx looks at where a redirect points, too
+                raise BadReply(f"{path}: a redirect to nowhere") from error
             _log.debug(
                 "request",
                 path=path,
@@ -200,14 +215,15 @@ async def _raise_refusal(response: httpx.Response, *, subject: str) -> None:
 
 async def _read_bounded(response: httpx.Response, max_bytes: int, *, subject: str) -> bytes:
     body = bytearray()
-    async for chunk in _chunks(response, subject=subject):
-        body += chunk
-        if len(body) > max_bytes:
-            raise BadReply(f"{subject}: the answer is larger than {max_bytes} bytes")
+    async with aclosing(_chunks(response, subject=subject)) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > max_bytes:
+                raise BadReply(f"{subject}: the answer is larger than {max_bytes} bytes")
     return bytes(body)
 
 
-async def _chunks(response: httpx.Response, *, subject: str) -> AsyncIterator[bytes]:
+async def _chunks(response: httpx.Response, *, subject: str) -> AsyncGenerator[bytes, None]:
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise BadReply(f"{subject}: the answer is encoded, which was not asked for")
     try:

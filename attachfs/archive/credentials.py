@@ -17,7 +17,13 @@ import structlog
 
 from attachfs.archive.faults import from_status
 from attachfs.archive.secrets import Secret, parse_token, read_private
-from attachfs.errors import BadReply, CredentialsUnusable, SetupError, Unauthenticated
+from attachfs.errors import (
+    BadReply,
+    CredentialsUnusable,
+    NotFound,
+    SetupError,
+    Unauthenticated,
+)
 
 _TOKEN_PATH: Final = "/archivist/iam/v1/appidp/token"  # noqa: S105 - a path (contract section 1.3)
 _DEFAULT_LIFETIME_S: Final = 300.0  # where the server does not say; the real one gives an hour
@@ -164,9 +170,11 @@ class ClientCredentials:
                 f"({response.status_code})"
             )
         if response.status_code != httpx.codes.OK:
-            raise from_status(
+            error = from_status(
                 response.status_code, response.headers, response.content, subject="the token"
             )
+            # Nothing that was asked for with the token may seem not to exist.
+            raise BadReply(str(error)) if isinstance(error, NotFound) else error
         try:
             reply = msgspec.json.decode(response.content, type=_TokenReply)
             self._token = parse_token(reply.access_token, source="the token endpoint's answer")

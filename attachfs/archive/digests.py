@@ -18,9 +18,9 @@ def declared_sha256(alg: object, value: object) -> str | None:
     any bytes, which is what a damaged record deserves.
     """
     name = alg.replace("-", "").replace("_", "").lower() if isinstance(alg, str) else ""
-    if name not in _SHA256_NAMES or not isinstance(value, str) or not value:
+    if name not in _SHA256_NAMES or not isinstance(value, str):
         return None
-    return value.strip().lower()
+    return value.strip().lower() or None
 
 
 def is_sha256(digest: str) -> bool:

@@ -92,10 +92,15 @@ def _message(body: bytes) -> str:
 
 def _reason(error: BaseException) -> str:
     """Name the innermost cause: `ConnectError: certificate verify failed` helps, a trace not."""
-    cause = error
-    while cause.__cause__ is not None or cause.__context__ is not None:
-        cause = cause.__cause__ or cause.__context__  # type: ignore[assignment] # not both None
-    text = str(cause) if isinstance(cause, OSError) else ""
+    cause: BaseException | None = error
+    innermost = error
+    while cause is not None:
+        innermost = cause
+        if isinstance(cause, BaseExceptionGroup):  # one for each address that was tried
+            cause = cause.exceptions[0]
+        else:
+            cause = cause.__cause__ or cause.__context__
+    text = str(innermost) if isinstance(innermost, OSError) else ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -106,10 +111,11 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
         try:
             wait_s = float(value)
         except ValueError:
-            when = email.utils.parsedate_tz(value)
-            if when is None:
+            try:
+                when = email.utils.parsedate_to_datetime(value)
+                wait_s = when.timestamp() - time.time()
+            except (ValueError, OverflowError):
                 continue
-            wait_s = email.utils.mktime_tz(when) - time.time()
         if 0 < wait_s < float("inf"):
             return wait_s
     return None

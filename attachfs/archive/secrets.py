@@ -42,28 +42,35 @@ def read_private(path: Path) -> str:
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            raw = _read_checked(descriptor, path)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise CredentialsUnusable(
             f"cannot read the credentials file {path}: {error.strerror}; check the path"
         ) from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        # A pipe, as of `--token-file <(pass show archive)`, belongs to whoever opened it.
-        if not stat.S_ISREG(status.st_mode) and not stat.S_ISFIFO(status.st_mode):
-            raise CredentialsUnusable(f"the credentials file {path} is not a file")
-        if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
-            raise CredentialsExposed(
-                f"other users can read the credentials file {path}; run: chmod 0600 {path}"
-            )
-        if stat.S_ISFIFO(status.st_mode):
-            os.set_blocking(descriptor, True)
-        raw = file.read(_MAX_BYTES + 1)
     if len(raw) > _MAX_BYTES:
         raise CredentialsUnusable(f"the credentials file {path} is too large to hold a token")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise CredentialsUnusable(f"the credentials file {path} is not text") from None
+
+
+def _read_checked(descriptor: int, path: Path) -> bytes:
+    status = os.fstat(descriptor)
+    # A pipe, as of `--token-file <(pass show archive)`, belongs to whoever opened it.
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISFIFO(status.st_mode):
+        raise CredentialsUnusable(f"the credentials file {path} is not a file")
+    if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
+        raise CredentialsExposed(
+            f"other users can read the credentials file {path}; run: chmod 0600 {path}"
+        )
+    if stat.S_ISFIFO(status.st_mode):
+        os.set_blocking(descriptor, True)
+    with open(descriptor, "rb", closefd=False) as file:
+        return file.read(_MAX_BYTES + 1)
 
 
 def parse_token(text: str, *, source: str) -> Secret:
@@ -81,7 +88,8 @@ def parse_token(text: str, *, source: str) -> Secret:
         words = lines[0].split()
         if len(words) == 2 and words[0].lower() == "bearer":  # noqa: PLR2004 - scheme and token
             words = words[1:]
-        if len(words) == 1 and _BEARER.fullmatch(words[0]):
+        # The scheme alone is a template that nobody filled in.
+        if len(words) == 1 and words[0].lower() != "bearer" and _BEARER.fullmatch(words[0]):
             return Secret(words[0])
     raise CredentialsUnusable(
         f"{source} holds no bearer token; it should be one line: Authorization: Bearer <token>"

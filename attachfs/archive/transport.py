@@ -16,6 +16,7 @@ _CONNECT_TIMEOUT_S: Final = 10.0
 # Connections kept for metadata and small bodies. httpcore's pool gets slower with more
 # (3,260 requests/s with one connection a pool, 1,666 with 32 in one).
 _MAX_CONNECTIONS: Final = 32
+_MAX_PORT: Final = 65535
 
 
 def base_url(url: str, *, allow_http: bool = False) -> str:
@@ -32,6 +33,8 @@ def base_url(url: str, *, allow_http: bool = False) -> str:
         ) from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise WrongUrl(f"{url!r} is not a URL; it should look like https://app.datatrails.ai")
+    if parsed.port is not None and not 0 < parsed.port <= _MAX_PORT:
+        raise WrongUrl(f"{parsed.port} is no port; it should be one of 1 to {_MAX_PORT}")
     if parsed.userinfo or parsed.query or parsed.fragment:
         raise WrongUrl("the URL must be scheme, host and port alone, without user, query or #")
     if parsed.scheme == "http" and not allow_http and not is_loopback(parsed.host):
@@ -97,5 +100,9 @@ def async_client(
             max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_CONNECTIONS
         ),
         follow_redirects=False,
-        mounts={f"all://{host}": None} if is_loopback(host) else None,
+        mounts={f"all://{_bracketed(host)}": None} if is_loopback(host) else None,
     )
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -21,7 +21,8 @@ from attachfs.flights import Flights
 # Larger bodies go to an anonymous file, and never into the memory cache.
 _MAX_MEMORY_BODY_BYTES: Final = 16 * 1024 * 1024
 _MAX_VERDICTS: Final = 100_000
-_ATTEMPTS: Final = 3  # of a whole download; its request has retries of its own
+# Of a download whose body breaks off; until its headers are there, the request has its own.
+_ATTEMPTS: Final = 3
 
 
 class Reader:
@@ -95,6 +96,7 @@ class Content:
         """Return the verified body with that SHA-256, downloaded by this path if need be."""
         body = self._memory.get(digest)
         if body is not None:
+            self._check_length(path, body, expected, digest)
             self._failures.pop(path, None)
             return body
         key = (path, digest)
@@ -129,13 +131,30 @@ class Content:
 
     async def _download(self, path: AttachmentPath, expected: Expected) -> Body:
         request = endpoints.download(path, self._policy)
-        async for attempt in stamina.retry_context(on=may_retry, attempts=_ATTEMPTS, timeout=None):
+        begun = False
+
+        def broke_off(error: Exception) -> bool | float:
+            return begun and may_retry(error)
+
+        async for attempt in stamina.retry_context(on=broke_off, attempts=_ATTEMPTS, timeout=None):
             with attempt:
+                begun = False
                 async with self._archive.download(request) as incoming:
+                    begun = True
                     if expected.size_bytes <= self._max_memory_body_bytes:
                         return await into_memory(incoming, expected)
                     return await into_file(incoming, expected, self._spool_dir)
         raise AssertionError("a retry loop ends by return or raise")
+
+    def _check_length(
+        self, path: AttachmentPath, body: MemoryBody, expected: Expected, digest: str
+    ) -> None:
+        """Raise `Mismatch` where bytes verified for another path are not as long as this one's."""
+        try:
+            expected.check(len(body), digest)
+        except AttachfsError as error:
+            self.note_failure(path, error)
+            raise
 
     def _latch(self, key: tuple[AttachmentPath, str], error: AttachfsError) -> None:
         self._verdicts[key] = error

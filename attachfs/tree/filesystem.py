@@ -1,6 +1,6 @@
 """The file system, by inode number: what the kernel's side, and any other front, is built on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final
 
@@ -64,6 +64,9 @@ class FileSystem:
         """Return the attributes of a name, its lookup counted; raises `NotFound`."""
         node = self._directory(parent).child(_text(name))
         attrs = await node.attrs()
+        self._settle(node)
+        if attrs.ino != node.ino:
+            attrs = replace(attrs, ino=node.ino)
         self.looked_up(node, attrs)
         return attrs
 
@@ -94,6 +97,7 @@ class FileSystem:
 
         Taking it back would cut the file short under a reader's feet (design section 5).
         """
+        self._settle(entry.node)
         attrs = entry.node.listed_attrs()
         inode = self._inodes.get(entry.node.ino)
         if attrs.size_bytes is None and inode is not None and inode.told_size_bytes is not None:
@@ -164,6 +168,12 @@ class FileSystem:
         if inode is None:
             raise Stale(f"inode {ino} has been forgotten")
         return inode
+
+    def _settle(self, node: Node) -> None:
+        """Give a node another number where one that collides with it was looked up meanwhile."""
+        inode = self._inodes.get(node.ino)
+        if inode is not None and inode.node.key != node.key:
+            node.renumber()
 
     def _directory(self, ino: int) -> Directory:
         node = self._inode(ino).node

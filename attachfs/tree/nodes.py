@@ -34,6 +34,10 @@ class Node(ABC):
         self.key = key
         self.ino = estate.numbers.number(key) if ino is None else ino
 
+    def renumber(self) -> None:
+        """Take the inode number that is free for this node now."""
+        self.ino = self.estate.numbers.number(self.key)
+
     @abstractmethod
     async def attrs(self) -> Attrs:
         """Return the attributes, asked for if need be; raises `NotFound` where nothing exists."""

@@ -6,6 +6,7 @@ from typing import Final
 import trio
 
 from attachfs.archive.attachments import Attachment
+from attachfs.archive.digests import is_sha256
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.models import Info
 from attachfs.errors import AttachfsError, Denied, NotFound
@@ -103,4 +104,6 @@ class SumsFile(File):
         refusal = scan_refusal(self.estate, info)
         if digest is None:
             refusal = refusal or "no SHA-256 is declared"
+        elif not is_sha256(digest):  # a stranger's text: it must not make lines of its own
+            refusal = refusal or "the digest declared is no SHA-256"
         return _Line(attachment.id, digest, refusal)

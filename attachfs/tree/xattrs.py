@@ -8,6 +8,8 @@ import msgspec
 from attachfs.archive.models import Info
 
 _PREFIX: Final = "user.archivist."
+# What we say ourselves, whatever fields a server may have; `last_error` is not always there.
+_OURS: Final = frozenset({"info", "verified_by", "last_error"})
 _MAX_NAME_BYTES: Final = 255  # XATTR_NAME_MAX
 _MAX_VALUE_BYTES: Final = 65536  # XATTR_SIZE_MAX
 
@@ -19,7 +21,9 @@ def attachment_xattrs(
 
     Names and values that the kernel could not hold are left out; `user.archivist.info` has them.
     """
-    texts: dict[str, str | bytes] = {_PREFIX + name: value for name, value in _fields(info.fields)}
+    texts: dict[str, str | bytes] = {
+        _PREFIX + name: value for name, value in _fields(info.fields) if name not in _OURS
+    }
     texts[f"{_PREFIX}info"] = info.raw
     texts[f"{_PREFIX}verified_by"] = verified_by
     if last_error is not None:

@@ -1,0 +1,1 @@
+"""The HTTP of the embedded archive, one subject of the API a module."""

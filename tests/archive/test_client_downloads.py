@@ -1,0 +1,142 @@
+"""Attachments' bytes under way: opened after retries, read chunk by chunk, closed."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from attachfs.archive import endpoints
+from attachfs.archive.client import Archive
+from attachfs.archive.credentials import GivenToken
+from attachfs.archive.endpoints import ScanPolicy
+from attachfs.archive.identities import AttachmentPath, Holder
+from attachfs.archive.secrets import Secret
+from attachfs.demo.launch import RunningArchive
+from attachfs.errors import AttachfsError, BadReply, BlockedByScan, NotFound, TimedOut, Unreachable
+from tests.support.archives import PATH, client, declared, scripted, settled, token_of, uuid_in
+from tests.support.canned import reply, start_canned
+
+_CALL = endpoints.download(PATH, ScanPolicy.BLOCK_BAD)
+
+
+async def _read(archive: Archive, call: endpoints.Download = _CALL) -> tuple[int | None, bytes]:
+    async with archive.download(call) as body:
+        return body.length_bytes, b"".join([chunk async for chunk in body.chunks])
+
+
+@pytest.mark.parametrize("content", [b"", b"x", bytes(range(256)) * 10_000])
+@pytest.mark.parametrize("announced", [True, False])
+async def test_bytes_come_whole_announced_or_chunked(
+    running: RunningArchive, content: bytes, *, announced: bool
+) -> None:
+    """Both kinds of transfer give the bytes, and the length where it is told."""
+    running.archive.set_switches(content_length=announced)
+    blob = running.archive.create_blob(content)
+    asset = running.archive.create_asset({"attributes": {"proof": declared(blob)}})
+    path = AttachmentPath(Holder(uuid_in(asset)), uuid_in(blob))
+    credentials = GivenToken(Secret(token_of(running)))
+    async with client(running.url, credentials=credentials) as archive:
+        call = endpoints.download(path, ScanPolicy.BLOCK_BAD)
+        assert await _read(archive, call) == (len(content) if announced else None, content)
+
+
+@pytest.mark.parametrize(
+    ("status", "policy", "allowed"),
+    [
+        ("SCANNED_OK", ScanPolicy.BLOCK_BAD, True),
+        ("SCANNED_OK", ScanPolicy.REQUIRE_OK, True),
+        ("SCANNED_OK", ScanPolicy.ALLOW, True),
+        ("NOT_SCANNED", ScanPolicy.BLOCK_BAD, True),
+        ("NOT_SCANNED", ScanPolicy.REQUIRE_OK, False),
+        ("NOT_SCANNED", ScanPolicy.ALLOW, True),
+        ("SCANNED_BAD", ScanPolicy.BLOCK_BAD, False),
+        ("SCANNED_BAD", ScanPolicy.REQUIRE_OK, False),
+        ("SCANNED_BAD", ScanPolicy.ALLOW, True),
+    ],
+)
+async def test_the_servers_own_table_of_scans_is_met(
+    running: RunningArchive, status: str, policy: ScanPolicy, *, allowed: bool
+) -> None:
+    """Contract section 3.3, asked with what each policy sends."""
+    blob = running.archive.create_blob(b"evidence")
+    running.archive.edit_blob(uuid_in(blob), scanned_status=status)
+    asset = running.archive.create_asset({"attributes": {"proof": declared(blob)}})
+    call = endpoints.download(AttachmentPath(Holder(uuid_in(asset)), uuid_in(blob)), policy)
+    credentials = GivenToken(Secret(token_of(running)))
+    async with client(running.url, credentials=credentials) as archive:
+        if allowed:
+            assert (await _read(archive, call))[1] == b"evidence"
+        else:
+            with pytest.raises(BlockedByScan, match="not safe"):
+                await _read(archive, call)
+        await settled()
+    assert len(running.archive.requests()) == 1
+
+
+@pytest.mark.usefixtures("quick_retries")
+async def test_a_body_is_opened_after_retries(nursery: trio.Nursery) -> None:
+    """Trouble before the headers is not noticed."""
+    answers = [b"", reply(503), reply(200, b"evidence")]
+    canned = await start_canned(nursery, lambda _: answers.pop(0))
+    async with client(canned.url) as archive:
+        assert await _read(archive) == (8, b"evidence")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (reply(404), NotFound),
+        (reply(206, b"part", Content_Range="bytes 0-3/8"), BadReply),
+        (reply(204), BadReply),
+        (reply(200, b"\x1f\x8b", Content_Encoding="gzip"), BadReply),
+        (reply(200, b"evid", length=8), Unreachable),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevid\r\n", Unreachable),
+    ],
+)
+async def test_a_body_that_is_none_or_breaks_off_is_an_error(
+    nursery: trio.Nursery, answer: bytes, kind: type[AttachfsError]
+) -> None:
+    """A body cut short is never taken for a whole one; parts were not asked for."""
+    canned = await start_canned(nursery, lambda _: answer)
+    async with client(canned.url) as archive:
+        with pytest.raises(kind):
+            await _read(archive)
+    assert len(canned.requests) == 1
+
+
+async def test_a_stalled_body_is_given_up(nursery: trio.Nursery) -> None:
+    """Each wait for more bytes has a bound, with the connection closed after it."""
+    canned = await start_canned(nursery, lambda _: [reply(200, b"evid", length=8), trio.Event()])
+    async with client(canned.url, timeout_s=0.1) as archive:
+        with pytest.raises(TimedOut):
+            await _read(archive)
+        await canned.hung_up.wait()
+
+
+async def test_a_body_left_half_read_closes_its_connection(nursery: trio.Nursery) -> None:
+    """A reader may leave, by itself or cancelled, and the server learns of it."""
+    canned = await start_canned(nursery, lambda _: [reply(200, b"evid", length=8), trio.Event()])
+    async with client(canned.url) as archive:
+        async with archive.download(_CALL) as body:
+            async for chunk in body.chunks:
+                assert chunk == b"evid"
+                break
+        await canned.hung_up.wait()
+        canned.hung_up = trio.Event()
+        with trio.move_on_after(0.05) as scope:
+            await _read(archive)
+        assert scope.cancelled_caught
+        await canned.hung_up.wait()
+
+
+async def test_an_unanswered_download_is_given_up_in_time(
+    autojump_clock: MockClock,
+) -> None:
+    """The bound holds until the headers are there."""
+
+    async def never(_: object) -> None:
+        await trio.sleep_forever()
+
+    async with scripted(never, timeout_s=5) as archive:
+        with pytest.raises(TimedOut, match="within 5 s"):
+            await _read(archive)
+    assert autojump_clock.current_time() == pytest.approx(5)

@@ -1,0 +1,159 @@
+"""Credentials files and the tokens in them."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attachfs.archive.secrets import Secret, parse_token, read_private
+from attachfs.errors import CredentialsExposed, CredentialsUnusable
+
+_JWT = "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE2fQ.c2ln-bmF0_dXJl"
+
+
+def _private(path: Path, content: bytes = b"x", mode: int = 0o600) -> Path:
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
+
+
+def test_a_secret_shows_itself_to_none_but_who_asks() -> None:
+    """No way of printing tells the text; equality and hashing work."""
+    secret = Secret("hunter2")
+    for text in (repr(secret), str(secret), f"{secret!s:>40}", f"{[secret]}", repr({"a": secret})):
+        assert "hunter2" not in text
+    assert secret.reveal() == "hunter2"
+    assert secret == Secret("hunter2")
+    assert hash(secret) == hash(Secret("hunter2"))
+    assert secret != Secret("hunter3")
+    assert secret != "hunter2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _JWT,
+        f"{_JWT}\n",
+        f"  {_JWT}\r\n\r\n",
+        f"Bearer {_JWT}",
+        f"bearer   {_JWT}\n",
+        f"Authorization: Bearer {_JWT}\n",
+        f"authorization:Bearer {_JWT}",
+        f"AUTHORIZATION : bearer {_JWT}",
+        f"\n\nAuthorization: Bearer {_JWT}\n\n",
+        f"Accept: */*\nAuthorization: Bearer {_JWT}\nX-Other: 1\n",
+        f"Authorization: {_JWT}",
+    ],
+)
+def test_the_token_is_found_in_every_form_in_the_wild(text: str) -> None:
+    """A bare token, `Bearer` and a token, or header lines as curl takes them."""
+    assert parse_token(text, source="the test").reveal() == _JWT
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "\n\n", "Bearer", "bearer\n", "Authorization: Bearer", "Authorization: Bearer \n",
+     "Authorization:", "Basic dXNlcjpwYXNz", "Authorization: Basic dXNlcjpwYXNz", "two words",
+     f"{_JWT}\n{_JWT}", f"Bearer {_JWT} x", "Accept: */*", f"X-Authorization: Bearer {_JWT}",
+     f"{_JWT}\0", "tök.en", "a=b", '{"access_token": "x"}', "Authorization: Bearer a\tb"],
+)  # fmt: skip
+def test_what_is_no_token_is_refused_without_quoting_it(text: str) -> None:
+    """The message names the place and the form expected, never what was there."""
+    with pytest.raises(CredentialsUnusable) as caught:
+        parse_token(text, source="the file f")
+    assert str(caught.value) == (
+        "the file f holds no bearer token; it should be one line: Authorization: Bearer <token>"
+    )
+
+
+@given(st.text())
+def test_no_text_raises_anything_else_or_gives_a_token_unfit_for_a_header(text: str) -> None:
+    """A token is never empty and never has a character that could break a header."""
+    try:
+        token = parse_token(text, source="x").reveal()
+    except CredentialsUnusable:
+        return
+    assert token.isascii()
+    assert token.isprintable()
+    assert token.split() == [token]
+
+
+@given(st.from_regex(r"[A-Za-z0-9\-._~+/]{1,40}={0,2}", fullmatch=True))
+def test_every_bearer_token_survives_in_every_form(token: str) -> None:
+    """What RFC 6750 allows comes through unchanged."""
+    if token.lower() == "bearer":
+        return
+    for text in (token, f"Bearer {token}", f"Authorization: Bearer {token}\n"):
+        assert parse_token(text, source="x").reveal() == token
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
+def test_a_private_file_is_read(tmp_path: Path, mode: int) -> None:
+    """Whatever only the owner can read is fine; a byte order mark is cut off."""
+    assert read_private(_private(tmp_path / "f", b"\xef\xbb\xbfx\n", mode)) == "x\n"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o644, 0o660])
+def test_a_file_that_others_may_touch_is_refused(tmp_path: Path, mode: int) -> None:
+    """The message says what to run."""
+    path = _private(tmp_path / "f", mode=mode)
+    with pytest.raises(CredentialsExposed, match=f"chmod 0600 {path}"):
+        read_private(path)
+
+
+def test_the_file_behind_a_link_is_what_must_be_private(tmp_path: Path) -> None:
+    """A link is followed, and its target judged."""
+    target = _private(tmp_path / "f", b"token")
+    link = tmp_path / "l"
+    link.symlink_to(target)
+    assert read_private(link) == "token"
+    target.chmod(0o644)
+    with pytest.raises(CredentialsExposed):
+        read_private(link)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff\xfe", "is not text"),
+        (b"a" * 65 * 1024, "too large"),
+    ],
+)
+def test_a_file_that_can_be_no_credential_is_refused(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    """Binary and huge files are none."""
+    with pytest.raises(CredentialsUnusable, match=message):
+        read_private(_private(tmp_path / "f", content))
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    """Missing files, directories and devices are refused, each with its reason."""
+    with pytest.raises(CredentialsUnusable, match="No such file"):
+        read_private(tmp_path / "missing")
+    with pytest.raises(CredentialsUnusable, match="is not a file"):
+        read_private(tmp_path)
+    with pytest.raises(CredentialsUnusable, match="is not a file"):
+        read_private(Path("/dev/null"))
+
+
+def test_a_pipe_is_read_to_its_end() -> None:
+    """`--token-file <(pass show archive)` works: whoever writes is waited for."""
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(b"Bearer ")
+            pipe.flush()
+            pipe.write(b"t")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        assert read_private(Path(f"/dev/fd/{reading}")) == "Bearer t"
+    finally:
+        thread.join()
+        os.close(reading)

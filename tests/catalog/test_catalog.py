@@ -1,0 +1,217 @@
+"""What exists and who may read it: asked once within its lifetime, confirmed by rights."""
+
+import pytest
+import trio
+
+from attachfs.archive.identities import AttachmentPath, Holder
+from attachfs.errors import AttachfsError, Denied, NotFound, ServerFault, Unauthenticated
+from tests.support.archives import ASSET, ATTACHMENT, EVENT, OTHER, PATH, declared, sha256
+from tests.support.estates import INFO_PATHS, Estate
+
+
+async def test_a_record_is_asked_for_once(estate: Estate) -> None:
+    """However many want it, at once or one after the other."""
+    holder, _ = estate.asset(b"evidence")
+    async with estate.mounted() as mounted:
+        catalog = mounted.catalog
+        assert catalog.known_record(holder) is None
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(catalog.record, holder)
+        assert await catalog.record(holder) is catalog.known_record(holder)
+        assert await estate.count() == 1
+        assert catalog.server == estate.running.url
+
+
+async def test_a_listing_tells_the_records_of_what_it_lists(estate: Estate) -> None:
+    """Whoever listed assets or events need not ask for each of them."""
+    holder, _ = estate.asset(b"evidence")
+    event, _ = estate.event(holder, b"more")
+    async with estate.mounted() as mounted:
+        assert await (await mounted.catalog.assets()).upto(1) == [holder.asset]
+        events = await (await mounted.catalog.events(holder.asset)).upto(9)
+        assert event.event in events
+        await mounted.catalog.record(holder)
+        await mounted.catalog.record(event)
+        assert await estate.count() == 2
+
+
+async def test_listings_are_shared_within_their_lifetime(estate: Estate) -> None:
+    """Two readers of a directory share its pages."""
+    estate.asset()
+    async with estate.mounted() as mounted:
+        assert await mounted.catalog.assets() is await mounted.catalog.assets()
+        assert await estate.count() == 1
+    async with estate.mounted(metadata_ttl_s=0) as mounted:
+        assert await mounted.catalog.assets() is not await mounted.catalog.assets()
+
+
+@pytest.mark.parametrize(("untracked", "listed"), [(False, 1), (True, 2)])
+async def test_untracked_assets_are_listed_on_demand(
+    estate: Estate, *, untracked: bool, listed: int
+) -> None:
+    """They hide by default, as on the service."""
+    holder, _ = estate.asset()
+    estate.asset()
+    estate.demo.create_event(holder.asset, {"behaviour": "Builtin", "operation": "StopTracking"})
+    async with estate.mounted(untracked=untracked) as mounted:
+        assert len(await (await mounted.catalog.assets()).upto(9)) == listed
+        await mounted.catalog.record(holder)
+
+
+async def test_the_newest_event_known_is_that_of_listing_and_records(estate: Estate) -> None:
+    """It only ever grows, and knows nothing before it was told."""
+    holder, _ = estate.asset()
+    old, _ = estate.event(holder, at="2024-01-01T00:00:00Z")
+    new, _ = estate.event(holder, at="2040-01-01T00:00:00Z")
+    async with estate.mounted(metadata_ttl_s=0) as mounted:
+        catalog = mounted.catalog
+        assert catalog.newest_event_ns(holder.asset) == 0
+        await catalog.record(old)
+        assert catalog.newest_event_ns(holder.asset) == 1_704_067_200 * 10**9
+        await catalog.events(holder.asset)
+        assert catalog.newest_event_ns(holder.asset) == 2_208_988_800 * 10**9
+        await catalog.record(old)
+        await catalog.record(new)
+        assert catalog.newest_event_ns(holder.asset) == 2_208_988_800 * 10**9
+
+
+async def test_info_is_asked_for_once_while_its_scan_is_believed(estate: Estate) -> None:
+    """The lifetime of records does not matter to it; the rest of it cannot change."""
+    path = estate.one()
+    async with estate.mounted(metadata_ttl_s=0) as mounted:
+        assert mounted.catalog.known_info(path) is None
+        for _ in range(3):
+            info = await mounted.catalog.info(path)
+        assert mounted.catalog.known_info(path) is info
+        assert await estate.count() == 1
+
+
+async def test_the_right_to_read_is_confirmed_by_the_record_that_names(estate: Estate) -> None:
+    """Within the lifetime of records nothing is asked; after it the record alone."""
+    path = estate.one()
+    async with estate.mounted(metadata_ttl_s=60) as mounted:
+        for _ in range(3):
+            await mounted.catalog.confirmed_info(path)
+        assert await estate.count() == 2
+    await estate.reset()
+    async with estate.mounted(metadata_ttl_s=0) as mounted:
+        for _ in range(3):
+            await mounted.catalog.confirmed_info(path)
+        assert (await estate.count(), await estate.count(INFO_PATHS)) == (4, 1)
+
+
+async def test_the_right_to_read_is_confirmed_by_info_where_no_record_names(
+    estate: Estate,
+) -> None:
+    """A token that may not see the record is asked for by /info, each time."""
+    path = estate.one()
+    estate.demo.edit_asset(path.holder.asset, deny="record")
+    async with estate.mounted(metadata_ttl_s=0) as mounted:
+        for _ in range(3):
+            assert (await mounted.catalog.confirmed_info(path)).size_bytes == 8
+        assert await estate.count(INFO_PATHS) == 3
+
+
+async def test_an_attachment_that_is_real_but_not_listed_is_confirmed_by_info(
+    estate: Estate,
+) -> None:
+    """An attribute that the token may not see need not keep it from the bytes."""
+    holder, (first,) = estate.asset(b"one")
+    estate.demo.set_switches(asset_url_serves_superseded=True)
+    other = estate.blob(b"two")
+    estate.event(holder, on_asset={"attachment 0": declared(other)})
+    path = AttachmentPath(holder, first)
+    async with estate.mounted() as mounted:
+        record = await mounted.catalog.record(holder)
+        assert record.attachment(first) is None
+        assert (await mounted.catalog.confirmed_info(path)).size_bytes == 3
+
+
+@pytest.mark.parametrize(
+    ("deny", "kind"), [(True, Denied), ("delete", NotFound)], ids=["denied", "deleted"]
+)
+async def test_a_right_that_is_withdrawn_is_withdrawn_at_once(
+    estate: Estate, deny: object, kind: type[AttachfsError]
+) -> None:
+    """What was known does not outlive a 403 or 404, however fresh it was."""
+    path = estate.one()
+    async with estate.mounted(metadata_ttl_s=0, negative_ttl_s=0) as mounted:
+        await mounted.catalog.confirmed_info(path)
+        changes = {"delete": True} if deny == "delete" else {"deny": deny}
+        estate.demo.edit_asset(path.holder.asset, **changes)
+        with pytest.raises(kind):
+            await mounted.catalog.confirmed_info(path)
+        assert mounted.catalog.known_record(path.holder) is None
+
+
+@pytest.mark.usefixtures("quick_retries")
+async def test_trouble_with_a_record_is_not_taken_for_a_refusal(estate: Estate) -> None:
+    """A server that fails confirms nothing and denies nothing."""
+    path = estate.one()
+    async with estate.mounted(metadata_ttl_s=0) as mounted:
+        await mounted.catalog.confirmed_info(path)
+        estate.demo.fail_next(path_regex="/assets/", status=503, times=4)
+        with pytest.raises(ServerFault):
+            await mounted.catalog.confirmed_info(path)
+        assert mounted.catalog.known_record(path.holder) is not None
+        await mounted.catalog.confirmed_info(path)
+
+
+@pytest.mark.parametrize(
+    ("holder", "kind"), [(Holder(ASSET), NotFound), (Holder(ASSET, EVENT), NotFound)]
+)
+async def test_what_is_not_there_is_remembered_as_such(
+    estate: Estate, holder: Holder, kind: type[AttachfsError]
+) -> None:
+    """A desktop that looks again and again costs one request."""
+    async with estate.mounted() as mounted:
+        for _ in range(5):
+            with pytest.raises(kind):
+                await mounted.catalog.record(holder)
+            with pytest.raises(kind):
+                await mounted.catalog.confirmed_info(AttachmentPath(holder, ATTACHMENT))
+        assert await estate.count() == 1
+
+
+async def test_a_refused_token_is_a_refusal_for_a_while(estate: Estate) -> None:
+    """Hundreds of lookups with a bad token do not become hundreds of requests."""
+    holder, _ = estate.asset()
+    async with estate.mounted() as mounted:
+        estate.demo.fail_next(status=401)
+        for _ in range(5):
+            with pytest.raises(Unauthenticated):
+                await mounted.catalog.record(holder)
+        assert await estate.count() == 1
+
+
+async def test_equal_answers_keep_their_bytes(estate: Estate) -> None:
+    """The server's order of keys is random; what was told once stays."""
+    estate.demo.set_switches(key_order_shuffle=True)
+    path = estate.one(colour="blue", weight="1kg")
+    async with estate.mounted(metadata_ttl_s=0) as mounted:
+        record = await mounted.catalog.record(path.holder)
+        for _ in range(5):
+            assert await mounted.catalog.record(path.holder) is record
+        estate.demo.edit_asset(path.holder.asset, attributes={"weight": "2kg"})
+        assert await mounted.catalog.record(path.holder) is not record
+
+
+async def test_bytes_found_bad_are_known_by_their_digest(estate: Estate) -> None:
+    """Until the attachment they were found at is found good again."""
+    path = estate.one(b"evil")
+    estate.demo.edit_blob(path.attachment, scanned_status="SCANNED_BAD")
+    async with estate.mounted() as mounted:
+        assert not mounted.catalog.is_bad(sha256(b"evil"))
+        await mounted.catalog.info(path)
+        assert mounted.catalog.is_bad(sha256(b"evil"))
+        assert not mounted.catalog.is_bad(sha256(b"good"))
+
+
+async def test_nothing_is_asked_of_what_is_known(estate: Estate) -> None:
+    """Peeking costs no request."""
+    async with estate.mounted() as mounted:
+        assert mounted.catalog.known_record(Holder(OTHER)) is None
+        assert mounted.catalog.known_info(PATH) is None
+        assert mounted.catalog.newest_event_ns(OTHER) == 0
+        assert await estate.count() == 0

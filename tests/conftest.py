@@ -1,0 +1,122 @@
+"""Shared fixtures: an archive of the test's own on a real socket, and logs that must stay quiet."""
+
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import stamina
+import structlog
+import trio
+from hypothesis import settings
+
+from attachfs.demo.launch import ArchiveConfig, RunningArchive, run_archive
+from tests.support.estates import Estate, serving_estate
+
+# The same examples in every run, whatever the machine's pace.
+settings.register_profile("attachfs", derandomize=True, deadline=None, database=None)
+settings.load_profile("attachfs")
+
+_REQUIRE_FUSE = bool(os.environ.get("ATTACHFS_REQUIRE_FUSE"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what mounts where there is no /dev/fuse, but never where it is required (CI)."""
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR))
+    except OSError as error:
+        if _REQUIRE_FUSE:
+            return
+        skip = pytest.mark.skip(reason=f"cannot mount: /dev/fuse: {error.strerror}")
+        for item in items:
+            if item.get_closest_marker("mount") is not None:
+                item.add_marker(skip)
+
+
+@contextmanager
+def serving(config: ArchiveConfig) -> Iterator[RunningArchive]:
+    """Run an embedded archive in a thread of its own, for tests that block."""
+    started = threading.Event()
+    running: list[RunningArchive] = []
+    failures: list[BaseException] = []
+    stop: list[tuple[trio.lowlevel.TrioToken, trio.CancelScope]] = []
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            running.append(
+                await nursery.start(
+                    lambda task_status: run_archive(config, task_status=task_status)
+                )
+            )
+            stop.append((trio.lowlevel.current_trio_token(), nursery.cancel_scope))
+            started.set()
+
+    def thread_main() -> None:
+        try:
+            trio.run(main)
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            failures.append(error)
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=thread_main, name="embedded archive")
+    thread.start()
+    started.wait()
+    try:
+        if failures:
+            raise failures[0]
+        yield running[0]
+    finally:
+        for token, scope in stop:
+            token.run_sync_soon(scope.cancel)
+        thread.join()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[ArchiveConfig], RunningArchive]]:
+    """Start embedded archives that end with the test."""
+    with ExitStack() as stack:
+        yield lambda config: stack.enter_context(serving(config))
+
+
+@pytest.fixture
+async def estate(tmp_path: Path) -> AsyncIterator[Estate]:
+    """An embedded archive in the test's own loop, empty, and short ways to fill it."""
+    async with serving_estate(tmp_path) as estate:
+        yield estate
+
+
+@pytest.fixture
+def samples() -> Path:
+    """The recorded and documented answers of the service."""
+    return Path(__file__).parent / "data" / "samples"
+
+
+@pytest.fixture
+def expected_warnings() -> set[str]:
+    """Events of at least warning level that this test provokes; any other fails it."""
+    return set()
+
+
+@pytest.fixture(autouse=True)
+def quiet_log(expected_warnings: set[str]) -> Iterator[list[structlog.typing.EventDict]]:
+    """Capture the log, and fail the test where it holds a warning that was not expected."""
+    with structlog.testing.capture_logs() as events:
+        yield events
+    unexpected = [
+        event
+        for event in events
+        if event["log_level"] in ("warning", "error", "critical")
+        and not any(part in event["event"] for part in expected_warnings)
+    ]
+    assert not unexpected, unexpected
+
+
+@pytest.fixture
+def quick_retries(expected_warnings: set[str]) -> Iterator[None]:
+    """Retry as often as ever, without the waits in between: for tests on real sockets."""
+    expected_warnings.add("stamina.retry_scheduled")
+    with stamina.set_testing(True, attempts=100, cap=True):
+        yield

@@ -1,0 +1,141 @@
+"""Clients of an archive, and attributes that declare attachments."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import trio
+import trio.testing
+
+from attachfs.archive.auth import BearerAuth
+from attachfs.archive.client import Archive
+from attachfs.archive.credentials import Credentials, GivenToken
+from attachfs.archive.endpoints import ScanPolicy
+from attachfs.archive.identities import AttachmentPath, Holder
+from attachfs.archive.secrets import Secret
+from attachfs.archive.transport import async_client
+from attachfs.catalog.catalog import Catalog
+from attachfs.content.content import Content
+from attachfs.demo.launch import RunningArchive
+from attachfs.tree.filesystem import FileSystem
+
+ASSET = "a1111111-1111-4111-8111-111111111111"
+EVENT = "e2222222-2222-4222-8222-222222222222"
+ATTACHMENT = "b3333333-3333-4333-8333-333333333333"
+OTHER = "c4444444-4444-4444-8444-444444444444"
+HOLDER = Holder(ASSET)
+PATH = AttachmentPath(HOLDER, ATTACHMENT)
+TOKEN = "a-token.that-is.secret"
+
+
+def sha256(content: bytes) -> str:
+    """Return the digest in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def uuid_in(record: Mapping[str, Any]) -> str:
+    """Return the UUID of a record's identity."""
+    return str(record["identity"]).rpartition("/")[2]
+
+
+def declared(blob: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return the attribute that attaches a blob in the current form, changed as asked for."""
+    attribute = {
+        "arc_attribute_type": "arc_attachment",
+        "arc_blob_identity": blob["identity"],
+        "arc_blob_hash_alg": blob["hash"]["alg"],
+        "arc_blob_hash_value": blob["hash"]["value"],
+        **changes,
+    }
+    return {key: value for key, value in attribute.items() if value is not None}
+
+
+@asynccontextmanager
+async def client(
+    url: str,
+    *,
+    credentials: Credentials | None = None,
+    ca_bundle: Path | None = None,
+    timeout_s: float = 10.0,
+) -> AsyncIterator[Archive]:
+    """Offer a client as a mount has it."""
+    auth = BearerAuth(credentials or GivenToken(Secret(TOKEN)))
+    http = async_client(url, auth=auth, ca_bundle=ca_bundle, timeout_s=timeout_s)
+    async with Archive(http, timeout_s=timeout_s) as archive:
+        yield archive
+
+
+def said(status: int = 200, value: Any = None, **headers: str) -> httpx.Response:
+    """Return a response for `scripted`, to be streamed as a real one."""
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return httpx.Response(status, stream=httpx.ByteStream(body), headers=headers)
+
+
+async def settled() -> None:
+    """Wait until an embedded archive in this loop has noted all that it answered."""
+    await trio.testing.wait_all_tasks_blocked(0.005)
+
+
+@asynccontextmanager
+async def scripted(
+    answer: Callable[[httpx.Request], Any], *, auth: httpx.Auth | None = None, timeout_s: float = 30
+) -> AsyncIterator[Archive]:
+    """Offer a client without a socket below it, for tests whose clock is not the wall's."""
+    http = httpx.AsyncClient(
+        base_url="https://archive.example",
+        transport=httpx.MockTransport(answer),
+        auth=auth,
+        timeout=timeout_s,
+    )
+    async with Archive(http, timeout_s=timeout_s) as archive:
+        yield archive
+
+
+@dataclass
+class Mounted:
+    """A file system without a mount, and what is below it."""
+
+    fs: FileSystem
+    catalog: Catalog
+    content: Content
+    client: Archive
+
+
+def build(
+    archive: Archive,
+    nursery: trio.Nursery,
+    spool_dir: Path,
+    *,
+    policy: ScanPolicy = ScanPolicy.BLOCK_BAD,
+    metadata_ttl_s: float = 60.0,
+    negative_ttl_s: float = 5.0,
+    memory_bytes: int = 64 * 1024 * 1024,
+    untracked: bool = False,
+) -> Mounted:
+    """Assemble a file system as a mount does."""
+    catalog = Catalog(
+        archive,
+        nursery,
+        metadata_ttl_s=metadata_ttl_s,
+        negative_ttl_s=negative_ttl_s,
+        untracked=untracked,
+    )
+    content = Content(
+        archive,
+        nursery,
+        policy=policy,
+        memory_bytes=memory_bytes,
+        spool_dir=spool_dir,
+        verdict_ttl_s=negative_ttl_s,
+    )
+    return Mounted(FileSystem(catalog, content, policy=policy), catalog, content, archive)
+
+
+def token_of(running: RunningArchive) -> str:
+    """Return the token in an embedded archive's file."""
+    return running.token_file.read_text().split()[-1]
