@@ -68,16 +68,17 @@ def _guide(mountpoint: Path) -> str:
     from attachfs.demo.estate import SAMPLE
 
     root = shlex.quote(str(mountpoint))
+    container = f"{root}/assets/{SAMPLE['asset:container']}"
     return f"""
 A sample archive is mounted on {mountpoint}
 
 Five things to try, in another terminal:
 
-  ls -l {root}/assets/{SAMPLE.asset}
-  cp -r {root} /tmp/evidence       # all of it; one file is refused, it is marked SCANNED_BAD
-  grep -ril container {root}/assets
-  (cd {root}/assets/{SAMPLE.asset} && sha256sum -c SHA256SUMS)
-  getfattr -d {root}/assets/{SAMPLE.asset}/{SAMPLE.image}
+  ls -l {container}
+  cp -r {root} /tmp/evidence   # all of it; one file is refused: it is marked SCANNED_BAD
+  grep -rl "pallets vaccines" {root}
+  (cd {container} && sha256sum -c SHA256SUMS)
+  getfattr -d {container}/{SAMPLE["blob:container-photo"]}
 
 Ctrl-C here unmounts it and leaves nothing behind.
 """

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -35,7 +35,7 @@ class Steering:
             trust_env=False,
         )
 
-    def __enter__(self) -> "Steering":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
