@@ -1,6 +1,7 @@
 """Sizes and durations as people write them."""
 
 import re
+from decimal import Decimal
 from typing import Any, Final
 
 import click
@@ -14,9 +15,19 @@ _UNITS_BYTES: Final = {
         for suffix, factor in (("", 1024), ("ib", 1024), ("i", 1024), ("b", 1000))
     },
 }
-_UNITS_S: Final = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.IGNORECASE | re.ASCII)
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)", re.IGNORECASE | re.ASCII)
+_UNITS_S: Final = {
+    "ms": Decimal("0.001"),
+    "s": Decimal(1),
+    "m": Decimal(60),
+    "h": Decimal(3600),
+    "d": Decimal(86400),
+}
+# Sixteen digits are more than any disk or lifetime has, and no float overflows on them.
+_NUMBER: Final = r"\d{1,16}(?:\.\d{1,9})?"
+_SIZE: Final = re.compile(rf"({_NUMBER})\s*([a-z]*)", re.IGNORECASE | re.ASCII)
+_PART: Final = rf"({_NUMBER})\s*(ms|s|m|h|d)"
+_DURATION: Final = re.compile(rf"{_NUMBER}|(?:{_PART}\s*)+", re.IGNORECASE | re.ASCII)
+_DURATION_PART: Final = re.compile(_PART, re.IGNORECASE | re.ASCII)
 
 
 def parse_size(text: str) -> int:
@@ -28,7 +39,8 @@ def parse_size(text: str) -> int:
     unit = match[2].lower() if match else None
     if match is None or unit not in _UNITS_BYTES:
         raise ValueError(f"{text!r} is not a size; write it like 512MiB or 10GiB")
-    return int(float(match[1]) * _UNITS_BYTES[unit])
+    # Decimal, for a float has 53 bits and a size may need more.
+    return int(Decimal(match[1]) * _UNITS_BYTES[unit])
 
 
 def parse_duration(text: str) -> float:
@@ -36,17 +48,11 @@ def parse_duration(text: str) -> float:
 
     Raises `ValueError` for anything else.
     """
-    rest = text.strip()
-    seconds = 0.0
-    if not rest:
-        raise ValueError("a duration is missing; write it like 30s or 10m")
-    while rest:
-        match = _DURATION.match(rest)
-        if match is None:
-            raise ValueError(f"{text!r} is not a duration; write it like 30s, 10m or 1h30m")
-        seconds += float(match[1]) * _UNITS_S[match[2].lower()]
-        rest = rest[match.end() :].lstrip()
-    return seconds
+    written = text.strip()
+    if not _DURATION.fullmatch(written):
+        raise ValueError(f"{text!r} is not a duration; write it like 30s, 10m or 1h30m")
+    parts = _DURATION_PART.findall(written) or [(written, "s")]
+    return float(sum(Decimal(number) * _UNITS_S[unit.lower()] for number, unit in parts))
 
 
 class Size(click.ParamType[int]):

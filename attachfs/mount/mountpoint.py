@@ -37,10 +37,12 @@ class Mounted:
 
 
 def absolute(mountpoint: Path) -> Path:
-    """Return the mount point with links in its parents resolved; never waits for the mount."""
-    return (
-        mountpoint.parent.resolve() / mountpoint.name if mountpoint.name else mountpoint.resolve()
-    )
+    """Return the mount point with links resolved; never waits for what is mounted there."""
+    if mountpoint.name not in ("", ".."):
+        mountpoint = Path(os.path.realpath(mountpoint.parent)) / mountpoint.name
+        if mounted_at(mountpoint) is not None:
+            return mountpoint
+    return Path(os.path.realpath(mountpoint))
 
 
 def mounted_at(mountpoint: Path) -> Mounted | None:
@@ -49,7 +51,7 @@ def mounted_at(mountpoint: Path) -> Mounted | None:
     Reads /proc/self/mountinfo (proc_pid_mountinfo(5)).
     """
     found = None
-    for line in _MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+    for line in os.fsdecode(_MOUNTINFO.read_bytes()).removesuffix("\n").split("\n"):
         left, _, right = line.partition(" - ")
         fields = left.split(" ")
         fstype, source = right.split(" ")[:2]

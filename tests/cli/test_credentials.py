@@ -103,7 +103,7 @@ def test_a_variable_that_holds_no_token_is_refused_by_its_name(
 ) -> None:
     """Without repeating what it holds."""
     monkeypatch.setenv("DATATRAILS_AUTHTOKEN", "hunter2 hunter3 hunter4")
-    with pytest.raises(CredentialsUnusable, match="^DATATRAILS_AUTHTOKEN ") as caught:
+    with pytest.raises(CredentialsUnusable, match=r"^DATATRAILS_AUTHTOKEN ") as caught:
         _choose()
     assert "hunter" not in str(caught.value)
 

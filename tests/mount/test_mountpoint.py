@@ -176,7 +176,7 @@ def test_a_device_that_cannot_be_opened_is_named(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(mountpoints, "_FUSE_DEVICE", tmp_path / "fuse")
-    with pytest.raises(NoFuseDevice, match="modprobe fuse.*--device"):
+    with pytest.raises(NoFuseDevice, match=r"modprobe fuse.*--device"):
         check_fuse()
     (tmp_path / "fuse").write_text("")
     check_fuse()
