@@ -37,6 +37,7 @@ def command(*, mountpoint: Path | None) -> None:
             _make(target)
             stack.callback(target.rmdir)
         check(target)
+        stack.callback(_take_down, target)
         configure("error")
 
         async def mount(archive: "RunningArchive") -> None:
@@ -62,6 +63,14 @@ def _make(directory: Path) -> None:
         raise MountpointMissing(
             f"cannot make {directory}: {error.strerror}; choose a directory of your own"
         ) from error
+
+
+def _take_down(mountpoint: Path) -> None:
+    """Unmount what a crash would leave mounted: a demonstration has no readers to warn."""
+    from attachfs.mount.mountpoint import mounted_at, unmount
+
+    if mounted_at(mountpoint) is not None:
+        unmount(mountpoint)
 
 
 def _guide(mountpoint: Path) -> str:

@@ -43,8 +43,9 @@ async def run(
     """Mount at an absolute, checked path and serve until unmounted or told to end.
 
     SIGTERM and SIGINT end it, as does cancellation: readers get an error, the mount goes, clients
-    are closed. Raises `SetupError` before `on_ready` is called; after it, only what is a defect of
-    ours, and the mount is then left in place, dead: a backup must not see an empty directory.
+    are closed. Raises `SetupError` before `on_ready` is called, and what that raises; after it,
+    only what is a defect of ours, and the mount is then left in place, dead: a backup must not see
+    an empty directory.
     """
     http = async_client(
         settings.url,
@@ -62,11 +63,18 @@ async def run(
             on_warning(warning)
         operations = Operations(_file_system(settings, archive, background))
         _mount(operations, settings.url, mountpoint)
-        unmount = False
+        unmount = True
+
+        def announced() -> None:
+            nonlocal unmount
+            on_ready()
+            unmount = False
+            task_status.started()
+
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_end_on_signal, operations)
-                nursery.start_soon(_announce, mountpoint, on_ready, task_status)
+                nursery.start_soon(_announce, mountpoint, announced)
                 await pyfuse3.main(min_tasks=_MIN_TASKS, max_tasks=_MAX_TASKS)
                 nursery.cancel_scope.cancel()
             unmount = True
@@ -121,14 +129,11 @@ async def _unwrapped() -> AsyncIterator[None]:
         raise mistake from mistake.__cause__
 
 
-async def _announce(
-    mountpoint: Path, on_ready: Callable[[], None], task_status: trio.TaskStatus[None]
-) -> None:
+async def _announce(mountpoint: Path, on_ready: Callable[[], None]) -> None:
     """Say that the mount is there once it answers."""
     await trio.to_thread.run_sync(os.statvfs, mountpoint, abandon_on_cancel=True)
     _log.info("mounted", mountpoint=str(mountpoint))
     on_ready()
-    task_status.started()
 
 
 async def _end_on_signal(operations: Operations) -> None:
