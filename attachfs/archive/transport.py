@@ -28,11 +28,9 @@ def base_url(url: str, *, allow_http: bool = False) -> str:
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, TypeError) as error:
-        raise WrongUrl(
-            f"{url!r} is not a URL; it should look like https://app.datatrails.ai"
-        ) from error
+        raise WrongUrl(_not_a_url(url)) from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise WrongUrl(f"{url!r} is not a URL; it should look like https://app.datatrails.ai")
+        raise WrongUrl(_not_a_url(url))
     if parsed.port is not None and not 0 < parsed.port <= _MAX_PORT:
         raise WrongUrl(f"{parsed.port} is no port; it should be one of 1 to {_MAX_PORT}")
     if parsed.userinfo or parsed.query or parsed.fragment:
@@ -44,6 +42,12 @@ def base_url(url: str, *, allow_http: bool = False) -> str:
         )
     path = parsed.path.rstrip("/").removesuffix("/archivist")
     return str(parsed.copy_with(path=path or "/")).rstrip("/")
+
+
+def _not_a_url(text: str) -> str:
+    # What a password or a token may be in is not repeated.
+    shown = "this" if set(text) & set("@?#") else repr(text)
+    return f"{shown} is not a URL; it should look like https://app.datatrails.ai"
 
 
 def is_loopback(host: str) -> bool:
@@ -65,9 +69,10 @@ def trust(ca_bundle: Path | None) -> ssl.SSLContext:
     if ca_bundle is not None:
         try:
             return ssl.create_default_context(cafile=str(ca_bundle))
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:
+            reason = "it is not PEM" if isinstance(error, ssl.SSLError) else error.strerror
             raise CredentialsUnusable(
-                f"cannot use {ca_bundle} as --ca-bundle: {error.strerror or 'it is not PEM'}; "
+                f"cannot use {ca_bundle} as --ca-bundle: {reason}; "
                 "it should hold certificates in PEM form"
             ) from error
     context = ssl.create_default_context()

@@ -1,6 +1,7 @@
 """The command `attachfs` itself: its subcommands, and how a mistake ends."""
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from typing import Final
@@ -8,6 +9,8 @@ from typing import Final
 import click
 
 from attachfs.errors import SetupError
+
+_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 
 # Each command's module is imported when it is used: `--help` imports neither trio nor httpx.
 _COMMANDS: Final[Mapping[str, str]] = {
@@ -64,6 +67,7 @@ def main() -> None:
 
     Every mistake of a user's ends here, as one sentence on standard error.
     """
+    _open_standard_streams()
     try:
         status = app.main(prog_name="attachfs", standalone_mode=False)
     except SetupError as error:
@@ -73,5 +77,18 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)  # 128 + SIGINT, as shells have it
+        sys.exit(_INTERRUPTED)
+    except BaseExceptionGroup as group:  # as nurseries wrap it
+        if group.split(KeyboardInterrupt)[1] is not None:
+            raise
+        sys.exit(_INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _open_standard_streams() -> None:
+    """Let streams that were closed lead nowhere, or a pipe or /dev/fuse would get their number."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            # The lowest free descriptor is taken: this one.
+            setattr(sys, name, open(os.devnull, mode, buffering=1))  # noqa: PTH123, SIM115
+            os.set_inheritable(number, True)  # noqa: FBT003 - os has no name for it

@@ -1,5 +1,6 @@
 """Choose the credentials among options and environment; options win."""
 
+import ctypes
 import os
 from pathlib import Path
 from typing import Final
@@ -26,11 +27,12 @@ def choose(
     """Return the credentials to use, read and checked.
 
     An option beats the environment; there, a token file beats a token beats an app registration.
-    The secrets among the variables are removed from the environment, so that no child has them.
+    The secrets among the variables are removed from the environment, so that no child has them
+    and no `ps e` shows them.
     Raises `NoCredentials`, `UsageError`, and what reading the files raises.
     """
-    token_text = os.environ.pop(_TOKEN_VARIABLE, "")
-    secret_text = os.environ.pop(_SECRET_VARIABLE, "")
+    token_text = _take(_TOKEN_VARIABLE)
+    secret_text = _take(_SECRET_VARIABLE)
     token_given = _given(context, "token_file")
     client_given = _given(context, "client_id") or _given(context, "client_secret_file")
     if token_given and client_given:
@@ -51,6 +53,17 @@ def choose(
     if not secret_text:
         raise NoCredentials("a client id without a secret; add --client-secret-file FILE")
     return ClientCredentials(url, client_id, Secret(secret_text))
+
+
+def _take(variable: str) -> str:
+    """Return a variable's value, removed, also from /proc/PID/environ, where unsetenv leaves it."""
+    getenv = ctypes.CDLL(None).getenv
+    getenv.restype = ctypes.c_void_p
+    address = getenv(variable.encode())
+    text = os.environ.pop(variable, "")
+    if address is not None:
+        ctypes.memset(address, 0, len(ctypes.string_at(address)))
+    return text
 
 
 def _given(context: click.Context, name: str) -> bool:

@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from attachfs.cli.logs import LEVELS
-from attachfs.cli.parameters import Duration, Size
+from attachfs.cli.parameters import AbsolutePath, Duration, Size
 
 _SIZE = Size()
 _DURATION = Duration()
+_PATH = AbsolutePath()
 
 
 def _option(name: str, *aliases: str, **attributes: Any) -> Callable[[Any], Any]:
@@ -20,7 +21,7 @@ def _option(name: str, *aliases: str, **attributes: Any) -> Callable[[Any], Any]
 
 
 @click.command("mount")
-@click.argument("mountpoint", type=click.Path(path_type=Path))
+@click.argument("mountpoint", type=_PATH)
 @_option(
     "--url",
     "DATATRAILS_URL",
@@ -31,7 +32,7 @@ def _option(name: str, *aliases: str, **attributes: Any) -> Callable[[Any], Any]
 @_option(
     "--token-file",
     "DATATRAILS_AUTHTOKEN_FILENAME",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="File with the bearer token, as `curl -H @FILE` takes it, or the bare token; "
     "mode 0600; read again when it changes.  [default: none]",
 )
@@ -43,12 +44,12 @@ def _option(name: str, *aliases: str, **attributes: Any) -> Callable[[Any], Any]
 @_option(
     "--client-secret-file",
     "DATATRAILS_APPREG_SECRET_FILENAME",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="File with its secret; mode 0600.  [default: none]",
 )
 @_option(
     "--cache-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=AbsolutePath(file_okay=False),
     help="Directory for local copies.  [default: $XDG_CACHE_HOME/attachfs]",
 )
 @_option(
@@ -83,9 +84,10 @@ def _option(name: str, *aliases: str, **attributes: Any) -> Callable[[Any], Any]
 @_option("--untracked", is_flag=True, help="List untracked assets too.  [default: no]")
 @_option(
     "--ca-bundle",
-    type=click.Path(path_type=Path),
-    help="PEM file of the certificate authorities to trust, instead of the system's; "
-    "SSL_CERT_FILE does the same.  [default: the system's]",
+    "SSL_CERT_FILE",
+    type=_PATH,
+    help="PEM file of the certificate authorities to trust, instead of the system's.  "
+    "[default: the system's]",
 )
 @_option("--allow-http", is_flag=True, help="Allow plain http to other hosts.  [default: no]")
 @_option("--foreground", is_flag=True, help="Stay in the foreground.  [default: no]")
@@ -142,16 +144,18 @@ def command(
     mountpoint = absolute(mountpoint)
     check_fuse()
     check(mountpoint)
+    cache_dir = cache_dir or platformdirs.user_cache_path("attachfs").absolute()
+    _check_cache(cache_dir)
     settings = Settings(
         url=url,
         credentials=credentials,
-        cache_dir=(cache_dir or platformdirs.user_cache_path("attachfs")).absolute(),
+        cache_dir=cache_dir,
         cache_size_bytes=cache_size,
         memory_cache_bytes=memory_cache,
         metadata_ttl_s=metadata_ttl,
         scan_policy=ScanPolicy(scan_policy),
         untracked=untracked,
-        ca_bundle=None if ca_bundle is None else ca_bundle.absolute(),
+        ca_bundle=ca_bundle,
     )
     if foreground:
         return _serve(settings, mountpoint, log_level, lambda: None)
@@ -162,6 +166,22 @@ def command(
     if status == 0:
         click.echo(f"{url} is mounted on {mountpoint}; log: {log_file}")
     return status
+
+
+def _check_cache(cache_dir: Path) -> None:
+    """Refuse a directory that large attachments could not be read into."""
+    import tempfile
+
+    from attachfs.errors import MountFailed
+
+    try:
+        cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=cache_dir).close()
+    except OSError as error:
+        raise MountFailed(
+            f"cannot write to the cache directory {cache_dir}: {error.strerror}; "
+            "give one of yours with --cache-dir"
+        ) from error
 
 
 def _serve(settings: Any, mountpoint: Path, log_level: str, on_ready: Callable[[], None]) -> int:

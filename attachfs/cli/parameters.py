@@ -1,7 +1,9 @@
-"""Sizes and durations as people write them."""
+"""Sizes, durations and paths as people write them."""
 
+import os
 import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -85,3 +87,19 @@ class Duration(click.ParamType[float]):
             return parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class AbsolutePath(click.Path):
+    """Take a path and make it absolute: a mount in the background works elsewhere."""
+
+    def __init__(self, *, file_okay: bool = True) -> None:
+        super().__init__(file_okay=file_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path, links and `..` in it left alone."""
+        if not str(value):
+            self.fail("an empty path names nothing", param, ctx)
+        try:
+            return Path(os.fsdecode(super().convert(value, param, ctx))).absolute()
+        except FileNotFoundError:
+            self.fail(f"{value} is relative to a working directory that is gone", param, ctx)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from attachfs.cli.parameters import Duration
+from attachfs.cli.parameters import AbsolutePath, Duration
 
 if TYPE_CHECKING:
     from attachfs.demo.launch import RunningArchive
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=AbsolutePath(file_okay=False),
     help="Directory to keep everything in.  [default: a temporary one, removed at the end]",
 )
 @click.option("--empty", is_flag=True, help="Start without the sample assets.  [default: no]")

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
+from attachfs.cli.parameters import AbsolutePath
+
 
 @click.command("umount")
-@click.argument("mountpoint", type=click.Path(path_type=Path))
+@click.argument("mountpoint", type=AbsolutePath())
 def command(*, mountpoint: Path) -> None:
     """Unmount the archive that is mounted on the directory MOUNTPOINT."""
     from attachfs.mount.mountpoint import absolute, unmount

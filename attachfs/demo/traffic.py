@@ -67,8 +67,9 @@ class Traffic:
         return [entry for entry in self._logged if pattern.search(entry.path)]
 
     def report(self) -> Record:
-        """Return the log with counts by path and status, for `GET /_embedded/requests`."""
+        """Return the log with counts, and how many failures have yet to meet their requests."""
         return {
+            "failures_left": sum(failure.times for failure in self._failures),
             "requests": msgspec.to_builtins(list(self._logged)),
             "counts": {
                 "total": len(self._logged),

@@ -132,8 +132,9 @@ async def _unwrapped() -> AsyncIterator[None]:
 async def _announce(mountpoint: Path, on_ready: Callable[[], None]) -> None:
     """Say that the mount is there once it answers."""
     await trio.to_thread.run_sync(os.statvfs, mountpoint, abandon_on_cancel=True)
-    _log.info("mounted", mountpoint=str(mountpoint))
     on_ready()
+    # Not before: in the background, this belongs into the log and not on a terminal.
+    _log.info("mounted", mountpoint=str(mountpoint))
 
 
 async def _end_on_signal(operations: Operations) -> None:

@@ -48,6 +48,20 @@ def test_what_is_no_url_of_an_archive_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    ["https://user:hunter2@host", "ftp://user:hunter2@host", "https://user:hunter2@",
+     "https://user:hunter2@host:port", "https://user:hunter2@host:99999", "user:hunter2@host",
+     "https://user:hunter2@ho\nst", "https://host/?token=hunter2", "host?token=hunter2",
+     "https://host/#hunter2", "host#hunter2"],
+)  # fmt: skip
+def test_what_may_be_secret_in_a_url_is_not_repeated(url: str) -> None:
+    """Not even where the URL is wrong in other ways too."""
+    with pytest.raises(WrongUrl) as caught:
+        base_url(url, allow_http=True)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "url", ["http://app.datatrails.ai", "http://10.0.0.1", "http://localhost.example",
             "http://127.0.0.1.example", "http://[2001:db8::1]", "http://128.0.0.1"]
 )  # fmt: skip

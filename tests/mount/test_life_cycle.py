@@ -1,0 +1,129 @@
+"""A mount from its beginning to its end, whatever ends it."""
+
+import errno
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from attachfs.demo.estate import SAMPLE
+from tests.support.mounts import PATIENCE_S, Mount, Steering
+
+pytestmark = pytest.mark.mount
+
+Attachfs = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def _errno_of(action: Callable[[], object]) -> str:
+    try:
+        action()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return "all is well"
+
+
+@pytest.fixture
+def mountpoint(tmp_path: Path) -> Iterator[Path]:
+    """A directory that is unmounted at the end, whatever the test left there."""
+    path = tmp_path / "mnt"
+    path.mkdir()
+    yield path
+    if path.is_mount():
+        subprocess.run(["fusermount3", "-u", "-z", path], check=True)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_under_its_readers(
+    mounted: Mount, archive: Steering, how: signal.Signals
+) -> None:
+    """Readers whose bytes will never come get an error at once; the exit status is 0."""
+    path = mounted.asset("container") / SAMPLE["blob:container-photo"]
+    assert path.stat()
+    archive.reset()
+    archive.fail_next(path_regex=f"{path.name}$", status=0, delay_s=PATIENCE_S * 2)
+    outcomes: list[str] = []
+    readers = [
+        threading.Thread(target=lambda: outcomes.append(_errno_of(path.read_bytes)))
+        for _ in range(3)
+    ]
+    for reader in readers:
+        reader.start()
+    deadline_s = time.monotonic() + PATIENCE_S
+    while archive.failures_left() and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert mounted.end(how) == 0
+    for reader in readers:
+        reader.join()
+    assert len(outcomes) == 3
+    assert "all is well" not in outcomes
+    assert not mounted.path.is_mount()
+
+
+def test_it_returns_once_the_mount_answers(
+    attachfs: Attachfs, archive: Steering, mountpoint: Path
+) -> None:
+    """Without --foreground the mount is there when the command is done, and stays."""
+    options = ("--url", archive.url, "--token-file", archive.token_file)
+    done = attachfs("mount", mountpoint, *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert str(mountpoint) in done.stdout
+    assert (mountpoint / "assets" / SAMPLE["asset:container"] / "asset.json").read_text()
+    again = attachfs("mount", mountpoint, *options)
+    assert again.returncode == 12
+    assert "attachfs is mounted on" in again.stderr
+    with (mountpoint / "assets" / SAMPLE["asset:container"] / "asset.json").open():
+        busy = attachfs("umount", mountpoint)
+        assert busy.returncode == 14
+        assert "close the programs" in busy.stderr
+    assert attachfs("umount", mountpoint).returncode == 0
+    assert not mountpoint.is_mount()
+    assert attachfs("umount", mountpoint).returncode == 13
+
+
+def test_a_dead_predecessor_is_unmounted_first(mount: Callable[..., Mount]) -> None:
+    """What a killed attachfs left there is taken down, not mounted over."""
+    first = mount()
+    first.process.kill()
+    first.expected_status = -signal.SIGKILL
+    first.process.wait()
+    assert _errno_of(lambda: os.statvfs(first.path)) == "ENOTCONN"
+    second = mount(on=first.path)
+    assert (second.asset("container") / "asset.json").read_text()
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    assert sum(f" {second.path} " in line for line in lines) == 1
+
+
+def test_a_mount_point_can_be_used_again(mount: Callable[..., Mount]) -> None:
+    """Inode numbers are the same in every mount, and one attachment has one."""
+    first = mount()
+    inodes = {p.relative_to(first.path): p.stat().st_ino for p in first.path.rglob("*")}
+    assert len(set(inodes.values())) == len(inodes)
+    assert first.end() == 0
+    second = mount(on=first.path)
+    assert {p.relative_to(second.path): p.stat().st_ino for p in second.path.rglob("*")} == inodes
+
+
+@pytest.mark.parametrize(
+    ("failure", "name"),
+    [
+        ({"status": 404}, "ENOENT"),
+        ({"status": 401}, "EACCES"),
+        ({"status": 403}, "EACCES"),
+        ({"status": 418}, "EIO"),
+        ({"status": 200, "body": "<html>no JSON</html>"}, "EIO"),
+    ],
+)
+def test_no_answer_of_the_server_ends_it(
+    mounted: Mount, archive: Steering, failure: dict[str, object], name: str
+) -> None:
+    """Each has its errno, and the next reader finds the mount in order."""
+    mounted.expected_warnings.update(("the server answered", "not", "token"))
+    archive.fail_next(path_regex="/assets/[^/]*$", times=2, **failure)
+    assert _errno_of((mounted.asset("container") / "asset.json").read_text) == name
+    archive.reset()
+    assert (mounted.asset("sensor") / "asset.json").read_text()

@@ -1,0 +1,243 @@
+"""Real mounts by the real program, and an archive that can be steered.
+
+The fixtures are for the conftest of each room whose tests mount.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import pytest
+
+from attachfs.demo.estate import SAMPLE
+from attachfs.demo.launch import ArchiveConfig, RunningArchive
+
+PATIENCE_S = 30.0  # for what takes well under a second; only a failure waits that long
+
+
+class Steering:
+    """Change an archive and look at its requests, through its control interface."""
+
+    def __init__(self, running: RunningArchive) -> None:
+        token = running.token_file.read_text().split()[-1]
+        self.url = running.url
+        self.token_file = running.token_file
+        self.running = running
+        self._http = httpx.Client(
+            base_url=f"{running.url}/_embedded",
+            headers={"Authorization": f"Bearer {token}"},
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def switch(self, **switches: Any) -> None:
+        """Throw switches."""
+        self._http.patch("/switches", json=switches).raise_for_status()
+
+    def edit(self, kind: str, uuid: str, **changes: Any) -> None:
+        """Edit a blob, asset or event in place."""
+        self._http.patch(f"/{kind}/{uuid}", json=changes).raise_for_status()
+
+    def fail_next(self, **failure: Any) -> None:
+        """Order failures."""
+        self._http.post("/fail_next", json=failure).raise_for_status()
+
+    def reset(self) -> None:
+        """Forget the requests so far."""
+        self._http.delete("/requests").raise_for_status()
+
+    def paths(self, pattern: str = "") -> list[str]:
+        """Return the paths asked for since the last reset that match."""
+        return [request["path"] for request in self.requests(pattern)]
+
+    def requests(self, pattern: str = "") -> list[dict[str, Any]]:
+        """Return the requests since the last reset whose path matches, as they were logged."""
+        logged = self._http.get("/requests").raise_for_status().json()["requests"]
+        return [request for request in logged if re.search(pattern, request["path"])]
+
+    def revoke_tokens(self) -> None:
+        """Make every token that was exchanged for invalid."""
+        self._http.delete("/tokens").raise_for_status()
+
+    def failures_left(self) -> int:
+        """Return how many ordered failures have not met their requests yet."""
+        left: int = self._http.get("/requests").raise_for_status().json()["failures_left"]
+        return left
+
+    def record(self, path: str) -> dict[str, Any]:
+        """Return a record as the API serves it."""
+        headers = self._http.headers
+        answer = httpx.get(f"{self.url}/archivist/v2/{path}", headers=headers, trust_env=False)
+        record: dict[str, Any] = answer.raise_for_status().json()
+        return record
+
+
+@dataclass
+class Mount:
+    """A mount in a process of its own."""
+
+    path: Path
+    process: subprocess.Popen[str]
+    log: list[str] = field(default_factory=list)
+    ready: threading.Event = field(default_factory=threading.Event)
+    expected_warnings: set[str] = field(default_factory=set)
+    expected_status: int = 0
+
+    def asset(self, name: str) -> Path:
+        """Return the directory of a sample asset."""
+        return self.path / "assets" / SAMPLE[f"asset:{name}"]
+
+    def event(self, name: str, *, of: str) -> Path:
+        """Return the directory of a sample event."""
+        return self.asset(of) / "events" / SAMPLE[f"event:{name}"]
+
+    def follow(self) -> None:
+        """Collect the log until the process ends."""
+        assert self.process.stderr is not None
+        for line in iter(self.process.stderr.readline, ""):
+            self.log.append(line.rstrip("\n"))
+            if "mounted  " in line:
+                self.ready.set()
+        self.process.stderr.close()
+        self.ready.set()
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and return the exit status."""
+        self.process.send_signal(how)
+        return self.process.wait(PATIENCE_S)
+
+    def unexpected(self) -> list[str]:
+        """Return the log lines that no test may leave unexplained."""
+        suspicious = re.compile(r"\[(warning|error|critical) *\]|Traceback|Exception|fuse: ")
+        return [
+            line
+            for line in self.log
+            if suspicious.search(line) and not any(e in line for e in self.expected_warnings)
+        ]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """An environment without the user's settings, proxies and caches."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ATTACHFS_", "DATATRAILS_"))
+        and name.lower() not in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+        and name not in ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    }
+    return kept | {
+        "HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+@pytest.fixture
+def attachfs(
+    environment: dict[str, str],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the program to its end."""
+
+    def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "attachfs", *map(str, arguments)],
+            env=environment | variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def archive(serve: Callable[[ArchiveConfig], RunningArchive]) -> Iterator[Steering]:
+    """A fresh archive with the sample estate."""
+    with Steering(serve(ArchiveConfig())) as steering:
+        yield steering
+
+
+@pytest.fixture
+def mount(
+    environment: dict[str, str], tmp_path: Path, archive: Steering
+) -> Iterator[Callable[..., Mount]]:
+    """Mount archives; at the end each is unmounted, and its log must be free of surprises."""
+    mounts: list[Mount] = []
+
+    def start(
+        *options: object, on: Path | None = None, credentials: bool = True, **variables: str
+    ) -> Mount:
+        path = on or tmp_path / f"mnt{len(mounts)}"
+        if on is None:
+            path.mkdir()
+        token = ("--token-file", archive.token_file) if credentials else ()
+        arguments = ["mount", path, "--url", archive.url, *token, "--foreground", *options]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "attachfs", *map(str, arguments)],
+            env=environment | variables,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        mounted = Mount(path, process)
+        mounts.append(mounted)
+        follower = threading.Thread(target=mounted.follow)
+        stack.callback(follower.join)
+        follower.start()
+        assert mounted.ready.wait(PATIENCE_S), mounted.log
+        assert process.poll() is None, mounted.log
+        return mounted
+
+    with ExitStack() as stack:
+        try:
+            yield start
+        finally:
+            for mounted in mounts:
+                if mounted.process.poll() is None:
+                    mounted.end()
+    for mounted in mounts:
+        assert mounted.process.returncode == mounted.expected_status, mounted.log
+        assert not os.path.ismount(mounted.path)
+        assert not mounted.unexpected()
+
+
+@pytest.fixture
+def mounted(mount: Callable[..., Mount]) -> Mount:
+    """The sample estate, mounted."""
+    return mount()
+
+
+@pytest.fixture
+def run() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a program that users have."""
+
+    def program(*arguments: object, **settings: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(argument) for argument in arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+            **settings,
+        )
+
+    return program

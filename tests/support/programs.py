@@ -1,0 +1,78 @@
+"""The program in a process of its own: what it says in the end, and while it runs."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.mounts import PATIENCE_S
+
+PROGRAM = (sys.executable, "-m", "attachfs")
+Done = subprocess.CompletedProcess[str]
+
+_LOGGED = re.compile(r"\d{4}-\d\d-\d\dT\S+Z \[")
+
+
+def sentence(done: Done) -> str:
+    """Return the one sentence that a program which failed has said, besides its log."""
+    said = [line for line in done.stderr.splitlines() if not _LOGGED.match(line)]
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert len(said) == 1, done.stderr
+    assert said[0].startswith("attachfs: "), done.stderr
+    return said[0].removeprefix("attachfs: ")
+
+
+def usage_error(done: Done) -> str:
+    """Return what is wrong with a command line, told in the last line, after a hint at --help."""
+    said = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said[-1].startswith("Error: "), said
+    assert len(said) == 1 or (said[0].startswith("Usage: ") and "--help" in said[1]), said
+    return said[-1].removeprefix("Error: ")
+
+
+@contextmanager
+def running(
+    *arguments: object, env: Mapping[str, str], **settings: Any
+) -> Iterator[subprocess.Popen[str]]:
+    """Start the program for the block, which ends it; where it does not, it is killed."""
+    process = subprocess.Popen(
+        [*PROGRAM, *map(str, arguments)],
+        env=env,
+        text=True,
+        **{
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            **settings,
+        },
+    )
+    watchdog = threading.Timer(PATIENCE_S, process.kill)
+    watchdog.start()
+    try:
+        with process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
+    finally:
+        watchdog.cancel()
+        watchdog.join()
+
+
+def left_mounted(root: Path) -> list[str]:
+    """Unmount what is still mounted below a directory; return where that was."""
+    lines = os.fsdecode(Path("/proc/self/mountinfo").read_bytes()).split("\n")
+    fields = [line.split(" ")[4] for line in lines if line]
+    paths = [re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), field) for field in fields]
+    left = [path for path in paths if path.startswith(f"{root}/")]
+    for path in left:
+        subprocess.run(["fusermount3", "-u", "-z", "--", path], check=True)
+    return left
