@@ -1,6 +1,8 @@
 """The files of the tree: attachments, their sidecars, records."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.models import Info
@@ -36,13 +38,14 @@ class AttachmentHandle:
         return await self._reader.read(offset, size_bytes)
 
 
-class AttachmentFile(File):
-    """Stand for an attachment's bytes; the same inode in every view."""
+class InfoFile(File):
+    """Stand for a file of which `/info` tells all that stat(2) asks; one inode in every view."""
 
     __slots__ = ("_path",)
+    kind: ClassVar[str]
 
     def __init__(self, estate: Estate, path: AttachmentPath) -> None:
-        super().__init__(estate, ("attachment", path.path))
+        super().__init__(estate, (self.kind, path.path))
         self._path = path
 
     async def attrs(self) -> Attrs:
@@ -52,6 +55,17 @@ class AttachmentFile(File):
     def listed_attrs(self) -> Attrs:
         """Return the attributes, without a size where `/info` was never asked for."""
         return self._of(self.estate.catalog.known_info(self._path))
+
+    @abstractmethod
+    def _of(self, info: Info | None) -> Attrs:
+        """Return the attributes that `/info` tells, without a size where it is not known."""
+
+
+class AttachmentFile(InfoFile):
+    """Stand for an attachment's bytes."""
+
+    __slots__ = ()
+    kind = "attachment"
 
     async def open(self) -> Handle:
         """Return a handle, once the right is confirmed and scan and digests raise no objection."""
@@ -90,22 +104,11 @@ class AttachmentFile(File):
         )
 
 
-class SidecarFile(File):
+class SidecarFile(InfoFile):
     """Stand for what `/info` answers, as served."""
 
-    __slots__ = ("_path",)
-
-    def __init__(self, estate: Estate, path: AttachmentPath) -> None:
-        super().__init__(estate, ("info", path.path))
-        self._path = path
-
-    async def attrs(self) -> Attrs:
-        """Return the attributes; asks for record and `/info` where they are too old."""
-        return self._of(await self.estate.catalog.confirmed_info(self._path))
-
-    def listed_attrs(self) -> Attrs:
-        """Return the attributes, without a size where `/info` was never asked for."""
-        return self._of(self.estate.catalog.known_info(self._path))
+    __slots__ = ()
+    kind = "info"
 
     async def open(self) -> Handle:
         """Return a handle on the JSON."""
