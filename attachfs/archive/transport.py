@@ -88,26 +88,30 @@ def async_client(
 
     A loopback archive is never asked through a proxy. Redirects are not followed here: the one
     place that does it keeps to the origin. Nothing compressed is asked for: attachments are
-    mostly compressed already, and a small answer stays small.
+    mostly compressed already, and a small answer stays small. Raises `WrongUrl` for a proxy that
+    cannot be used, and what `trust` raises.
     """
-    host = httpx.URL(url).host
-    return httpx.AsyncClient(
-        base_url=url,
-        auth=auth,
-        verify=trust(ca_bundle),
-        headers={
-            "User-Agent": f"attachfs/{version('attachfs')}",
-            "Accept": "*/*",
-            "Accept-Encoding": "identity",
-        },
-        timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S)),
-        limits=httpx.Limits(
-            max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_CONNECTIONS
-        ),
-        follow_redirects=False,
-        mounts={f"all://{_bracketed(host)}": None} if is_loopback(host) else None,
-    )
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+    networked = not is_loopback(httpx.URL(url).host)
+    try:
+        return httpx.AsyncClient(
+            base_url=url,
+            auth=auth,
+            verify=trust(ca_bundle),
+            headers={
+                "User-Agent": f"attachfs/{version('attachfs')}",
+                "Accept": "*/*",
+                "Accept-Encoding": "identity",
+            },
+            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S)),
+            limits=httpx.Limits(
+                max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_CONNECTIONS
+            ),
+            follow_redirects=False,
+            trust_env=networked,
+        )
+    except (ValueError, ImportError, httpx.InvalidURL):
+        # The cause may quote the proxy's password.
+        raise WrongUrl(
+            "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY cannot be used; "
+            "a proxy should look like http://proxy:3128"
+        ) from None

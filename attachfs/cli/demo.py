@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from attachfs.cli.parameters import AbsolutePath
 from attachfs.errors import MountpointMissing
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("demo")
-@click.argument("mountpoint", type=click.Path(path_type=Path), required=False)
+@click.argument("mountpoint", type=AbsolutePath(), required=False)
 def command(*, mountpoint: Path | None) -> None:
     """Mount a sample archive on MOUNTPOINT until Ctrl-C.
 

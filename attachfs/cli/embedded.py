@@ -39,7 +39,7 @@ def run_embedded(
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cancel_on_signal, nursery)
+            await nursery.start(_cancel_on_signal, nursery)
             running = await nursery.start(run_archive_with, config)
             await then(running)
             nursery.cancel_scope.cancel()
@@ -56,9 +56,15 @@ def run_embedded(
         raise mistake from None
 
 
-async def _cancel_on_signal(nursery: "trio.Nursery") -> None:
+async def _cancel_on_signal(
+    nursery: "trio.Nursery", *, task_status: "trio.TaskStatus[None]"
+) -> None:
     import trio
 
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # What holds once the receiver has gone: no second Ctrl-C cuts the cleaning up short.
+        signal.signal(number, signal.SIG_IGN)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
         async for _ in signals:
             nursery.cancel_scope.cancel()

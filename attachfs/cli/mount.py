@@ -133,7 +133,8 @@ def command(
     from attachfs.mount.settings import Settings
 
     url = base_url(url, allow_http=allow_http)
-    trust(ca_bundle)  # a mistake in it is told before anything else happens
+    if ca_bundle is not None:
+        trust(ca_bundle)  # a mistake in it is told before anything else happens
     credentials = choose(
         context,
         url=url,

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -31,7 +33,10 @@ def run_in_background(serve: Callable[[Callable[[], None]], int], log_file: Path
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         os.chdir("/")  # the directory we were started in must not be kept from being unmounted
         status = serve(lambda: _detach(writing, log))
+    except BaseException:  # noqa: BLE001 - os._exit would swallow it
+        traceback.print_exc()
     finally:
+        sys.stderr.flush()
         os._exit(status)
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from attachfs.errors import (
@@ -72,21 +73,25 @@ def check(mountpoint: Path) -> None:
             unmount(mountpoint)
         elif error.errno == errno.ENOTCONN:
             raise AlreadyMounted(
-                f"a dead mount lies on {mountpoint}; run: fusermount3 -u {mountpoint}"
+                f"a dead mount lies on {mountpoint}; run: fusermount3 -u {quote(str(mountpoint))}"
             ) from error
         else:
             raise MountpointMissing(
                 f"cannot use {mountpoint} as mount point: {error.strerror}; "
-                f"run: mkdir -p {mountpoint}"
+                f"run: mkdir -p {quote(str(mountpoint))}"
             ) from error
     if not mountpoint.is_dir():
         raise MountpointMissing(f"{mountpoint} is not a directory; choose one to mount on")
     mounted = mounted_at(mountpoint)
     if mounted is not None:
-        what = "attachfs is" if _is_ours(mounted) else f"{mounted.source} ({mounted.fstype}) is"
+        if _is_ours(mounted):
+            raise AlreadyMounted(
+                f"attachfs is mounted on {mountpoint} already; choose another directory, "
+                f"or run: attachfs umount {quote(str(mountpoint))}"
+            )
         raise AlreadyMounted(
-            f"{what} mounted on {mountpoint} already; choose another directory, "
-            f"or run: attachfs umount {mountpoint}"
+            f"{mounted.source} ({mounted.fstype}) is mounted on {mountpoint} already; "
+            "choose another directory"
         )
     try:
         with os.scandir(mountpoint) as entries:

@@ -138,6 +138,9 @@ async def _announce(mountpoint: Path, on_ready: Callable[[], None]) -> None:
 
 
 async def _end_on_signal(operations: Operations) -> None:
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        # What holds once the receiver has gone: no second Ctrl-C cuts the taking down short.
+        signal.signal(ending, signal.SIG_IGN)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
             _log.info("ending", signal=signal.Signals(number).name)

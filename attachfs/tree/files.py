@@ -8,7 +8,7 @@ from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.models import Info
 from attachfs.content.content import Reader
 from attachfs.content.verification import Expected
-from attachfs.errors import BlockedByScan
+from attachfs.errors import BlockedByScan, NotFound, Stale
 from attachfs.tree.attrs import EPOCH_NS, FOREVER_S, Attrs
 from attachfs.tree.nodes import BytesHandle, Estate, File, Handle
 from attachfs.tree.scanning import scan_refusal
@@ -18,10 +18,11 @@ from attachfs.tree.xattrs import attachment_xattrs
 class AttachmentHandle:
     """Read an open attachment."""
 
-    __slots__ = ("_reader",)
+    __slots__ = ("_gone", "_reader")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._gone: Stale | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -34,8 +35,13 @@ class AttachmentHandle:
         return self._reader.digest
 
     async def read(self, offset: int, size_bytes: int) -> bytes:
-        """Return verified bytes."""
-        return await self._reader.read(offset, size_bytes)
+        """Return verified bytes; raises `Stale` where the attachment has gone since the open."""
+        if self._gone is None:
+            try:
+                return await self._reader.read(offset, size_bytes)
+            except NotFound as error:
+                self._gone = Stale(f"gone since it was opened: {error}")
+        raise self._gone.with_traceback(None)
 
 
 class InfoFile(File):

@@ -55,7 +55,7 @@ class FileSystem:
         views: dict[str, Node] = {ASSETS: AssetsDirectory(estate)}
         root = StaticDirectory(estate, ("root",), views, ino=ROOT_INO)
         self._inodes: InodeTable[Node] = InodeTable(numbers, root)
-        self._files: dict[int, Handle] = {}
+        self._files: dict[int, tuple[Inode[Node], Handle]] = {}
         self._directories: dict[int, Entries] = {}
         self._next_fh = count(1)
         self.negative_ttl_s = catalog.negative_ttl_s
@@ -128,7 +128,7 @@ class FileSystem:
             raise IsADirectory("a directory is not read as a file")
         handle = await inode.node.open()
         fh = next(self._next_fh)
-        self._files[fh] = handle
+        self._files[fh] = (inode, handle)
         opened = Opened(
             fh=fh,
             keep_cache=inode.content_tag in (None, handle.tag),
@@ -139,8 +139,16 @@ class FileSystem:
         return opened
 
     async def read(self, fh: int, offset: int, size_bytes: int) -> bytes:
-        """Return all bytes asked for, fewer only at the end of the file, else raise."""
-        return await self._files[fh].read(offset, size_bytes)
+        """Return all bytes asked for, fewer only at the end of the file, else raise.
+
+        Raises `Stale` once another size or content than this handle's was told to the kernel:
+        size and pages are the inode's, so old bytes would be cut to the new size, or cached as new.
+        """
+        inode, handle = self._files[fh]
+        data = await handle.read(offset, size_bytes)
+        if (inode.told_size_bytes, inode.content_tag) != (handle.size_bytes, handle.tag):
+            raise Stale("the file has changed since it was opened")
+        return data
 
     def release(self, fh: int) -> None:
         """Close a file."""

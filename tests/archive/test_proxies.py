@@ -10,7 +10,8 @@ import trustme
 from attachfs.archive import endpoints
 from attachfs.archive.credentials import ClientCredentials
 from attachfs.archive.secrets import Secret
-from attachfs.errors import Unreachable
+from attachfs.archive.transport import async_client
+from attachfs.errors import Unreachable, WrongUrl
 from tests.support.archives import ASSET, HOLDER, TOKEN, client
 from tests.support.canned import Asked, reply, start_canned
 from tests.support.proxy import start_proxy
@@ -95,6 +96,27 @@ async def test_this_machine_is_never_asked_through_a_proxy(
     async with client(f"http://{host}:{canned.port}") as archive:
         assert (await archive.ask(endpoints.record(HOLDER))).id == ASSET
     assert proxy.asked == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALL_PROXY", "socks5://user:hunter2@127.0.0.1:1080"),
+        ("HTTPS_PROXY", "ftp://user:hunter2@127.0.0.1"),
+        ("HTTPS_PROXY", "http://user:hunter2@127.0.0.1:port"),
+        ("NO_PROXY", "[::"),
+    ],
+)
+async def test_a_proxy_that_is_none_is_a_mistake_but_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """It is told what one looks like, without its password; an embedded archive needs none."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(WrongUrl, match="should look like http://proxy:3128") as caught:
+        async_client("https://archive.example", auth=None)
+    assert "hunter2" not in str(caught.value)
+    async with async_client("http://127.0.0.1", auth=None):
+        pass
 
 
 @pytest.mark.usefixtures("quick_retries")

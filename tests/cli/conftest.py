@@ -17,7 +17,7 @@ from tests.support.mounts import (
     mounted,
     run,
 )
-from tests.support.programs import PROGRAM, Done, left_mounted
+from tests.support.programs import HASTY, PROGRAM, Done, left_mounted
 
 __all__ = ["archive", "attachfs", "environment", "mount", "mounted", "run"]
 
@@ -41,12 +41,13 @@ def token_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def refused(
-    attachfs: Callable[..., Done], mountpoint: Path, token_file: Path
+    run: Callable[..., Done], environment: dict[str, str], mountpoint: Path, token_file: Path
 ) -> Callable[..., Done]:
     """Run `attachfs mount` on an empty directory with a token, but for what the test changes."""
 
     def mount(*options: object, on: object = mountpoint, **variables: str) -> Done:
-        return attachfs("mount", on, "--token-file", token_file, *options, **variables)
+        arguments = ("mount", on, "--token-file", token_file, *options)
+        return run(*HASTY, *arguments, env=environment | variables)
 
     return mount
 

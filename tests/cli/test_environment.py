@@ -112,8 +112,9 @@ def test_a_mount_is_made_by_variables_alone(
     assert done.returncode == 0, done.stderr
     assets = {path.name for path in (mountpoint / "assets").iterdir()}
     assert SAMPLE["asset:gateway"] in assets  # an untracked one
-    (bad,) = mountpoint.rglob(SAMPLE["blob:bad-invoice"])
-    assert bad.read_bytes()
+    for name in ("bad-invoice", "temperature-log"):
+        (path,) = mountpoint.rglob(SAMPLE[f"blob:{name}"])
+        assert path.read_bytes()
     assert (cache / "spool").is_dir()  # where it was too large for the memory
     assert "[debug" in Path(done.stdout.rstrip().partition("; log: ")[2]).read_text()
     assert attachfs("umount", mountpoint).returncode == 0

@@ -21,7 +21,7 @@ def _names(directory: Path) -> list[str]:
 
 
 @pytest.mark.mount
-@pytest.mark.parametrize("name", ["two  spaces", "ünïcode 文,comma\\slash", "new\nline\"quo'te%"])
+@pytest.mark.parametrize("name", ["two  spaces,ünïcode 文", "back\\slash\nline\"quo'te%"])
 def test_a_mount_point_may_have_any_name(
     background: Run, attachfs: Run, tmp_path: Path, name: str
 ) -> None:
@@ -92,7 +92,7 @@ def test_a_working_directory_that_is_gone_is_not_needed(
 
 
 @pytest.mark.mount
-@pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", ["<&- >&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_do_no_harm(
     background: Run, attachfs: Run, mountpoint: Path, closed: str
 ) -> None:

@@ -2,14 +2,21 @@
 
 import ctypes
 import errno
+import hashlib
 import mmap
 import os
+import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from attachfs.demo.estate import SAMPLE
+from tests.support.impatient import impatient
 from tests.support.mounts import Mount, Steering
+from tests.support.outcomes import until
+from tests.support.programs import Done
 
 pytestmark = pytest.mark.mount
 
@@ -152,3 +159,66 @@ def test_an_empty_file_with_a_digest_of_something_is_not_empty(
     archive.edit("blobs", photo.name, info_overrides={"size": 0})
     assert photo.stat().st_size == 0
     assert _errno_of_reading(photo) == "EIO"
+
+
+@pytest.mark.parametrize("blob", [SMALL, LARGE])
+@pytest.mark.parametrize("declared", [-100, 100], ids=["too long", "too short"])
+def test_a_chunked_body_of_another_length_is_never_read(
+    mounted: Mount, archive: Steering, blob: str, declared: int
+) -> None:
+    """Where no Content-Length warns, bytes are counted: EIO, and none is left in the page cache."""
+    mounted.expected_warnings.add("recorded")
+    path = _file(mounted, blob)
+    info = f"attachments/{path.relative_to(mounted.path)}/info"
+    size = archive.record(info)["size"] + declared
+    archive.switch(content_length=False)
+    archive.edit("blobs", path.name, info_overrides={"size": size})
+    archive.reset()
+    assert _errno_of_reading(path) == "EIO"
+    assert _errno_of_reading(path) == "EIO"
+    assert len(archive.paths(f"{path.name}$")) == 1
+    assert _pages_in_cache(path) == 0
+
+
+@pytest.mark.parametrize("blob", [SMALL, LARGE])
+def test_a_mapping_of_damaged_bytes_shows_none(
+    mounted: Mount, archive: Steering, run: Callable[..., Done], blob: str
+) -> None:
+    """A program that maps the file and looks is ended by SIGBUS: a mapping has no errno."""
+    mounted.expected_warnings.add("the bytes are not those that were recorded")
+    path = _file(mounted, blob)
+    archive.edit("blobs", path.name, flip_body_byte=path.stat().st_size - 1)
+    script = "import mmap, sys; f = open(sys.argv[1], 'rb'); mmap.mmap(f.fileno(), 0, prot=1)[0]"
+    assert run(sys.executable, "-c", script, path).returncode == -signal.SIGBUS
+    assert _pages_in_cache(path) == 0
+
+
+def test_what_is_damaged_is_still_there(mounted: Mount, archive: Steering) -> None:
+    """Digests that disagree fail the open: looking up, listing and attributes work, and say why."""
+    mounted.expected_warnings.add("record and /info declare different digests")
+    path = _file(mounted, SMALL)
+    archive.edit("blobs", path.name, flip_info_hash=True)
+    for _ in range(2):
+        assert path.stat().st_size > 0
+        assert path in path.parent.iterdir()
+        assert os.getxattr(path, "user.archivist.verified_by") == b"record+info"
+        with pytest.raises(OSError, match="Input/output error"):
+            os.open(path, os.O_RDONLY)
+        assert "different digests" in _last_error(path)
+
+
+def test_a_verdict_ends(mount: Callable[..., Mount], archive: Steering) -> None:
+    """Until its lifetime is over nothing is downloaded again; then repaired bytes are good."""
+    mounted = mount(program=impatient(negative_ttl_s=1.0))
+    mounted.expected_warnings.add("the bytes are not those that were recorded")
+    path = _file(mounted, LARGE)
+    archive.edit("blobs", path.name, flip_body_byte=3)
+    archive.reset()
+    assert _errno_of_reading(path) == "EIO"
+    archive.edit("blobs", path.name, flip_body_byte=None)
+    until(lambda: _errno_of_reading(path) == "all is well")
+    assert len(archive.paths(f"{path.name}$")) == 2
+    assert "user.archivist.last_error" not in os.listxattr(path)
+    assert hashlib.sha256(path.read_bytes()).hexdigest().encode() == os.getxattr(
+        path, "user.archivist.hash_value"
+    )

@@ -5,14 +5,16 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from attachfs.demo.estate import SAMPLE
 from tests.support.mounts import PATIENCE_S, Mount, Steering
+from tests.support.outcomes import until
+from tests.support.programs import sentence
 
 pytestmark = pytest.mark.mount
 
@@ -53,15 +55,37 @@ def test_a_signal_ends_it_under_its_readers(
     ]
     for reader in readers:
         reader.start()
-    deadline_s = time.monotonic() + PATIENCE_S
-    while archive.failures_left() and time.monotonic() < deadline_s:
-        time.sleep(0.01)
+    until(lambda: not archive.failures_left())
     assert mounted.end(how) == 0
     for reader in readers:
         reader.join()
     assert len(outcomes) == 3
     assert "all is well" not in outcomes
     assert not mounted.path.is_mount()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_its_end_leaves_nobody_waiting(
+    mounted: Mount, archive: Steering, how: signal.Signals
+) -> None:
+    """Who looks up, lists or asks for attributes has an error at once, however it ends."""
+    asset = mounted.asset("container")
+    assert asset.stat()
+    waiting: tuple[Callable[[], object], ...] = (
+        mounted.asset("sensor").stat,
+        lambda: list((asset / "events").iterdir()),
+        lambda: os.getxattr(asset / SAMPLE["blob:certificate"], "user.mime_type"),
+    )
+    archive.fail_next(status=0, delay_s=PATIENCE_S * 2, times=len(waiting))
+    with ThreadPoolExecutor(len(waiting)) as pool:
+        outcomes = [pool.submit(_errno_of, action) for action in waiting]
+        until(lambda: not archive.failures_left())
+        mounted.expected_status = 0 if how == signal.SIGTERM else -how
+        assert mounted.end(how) == mounted.expected_status
+        assert {outcome.result(PATIENCE_S) for outcome in outcomes} <= {"ENOTCONN", "ECONNABORTED"}
+    if how == signal.SIGKILL:
+        assert _errno_of(lambda: os.statvfs(mounted.path)) == "ENOTCONN"
+        subprocess.run(["fusermount3", "-u", mounted.path], check=True)
 
 
 def test_it_returns_once_the_mount_answers(
@@ -75,11 +99,11 @@ def test_it_returns_once_the_mount_answers(
     assert (mountpoint / "assets" / SAMPLE["asset:container"] / "asset.json").read_text()
     again = attachfs("mount", mountpoint, *options)
     assert again.returncode == 12
-    assert "attachfs is mounted on" in again.stderr
+    assert "attachfs is mounted on" in sentence(again)
     with (mountpoint / "assets" / SAMPLE["asset:container"] / "asset.json").open():
         busy = attachfs("umount", mountpoint)
         assert busy.returncode == 14
-        assert "close the programs" in busy.stderr
+        assert "close the programs" in sentence(busy)
     assert attachfs("umount", mountpoint).returncode == 0
     assert not mountpoint.is_mount()
     assert attachfs("umount", mountpoint).returncode == 13

@@ -14,6 +14,7 @@ from tests.support.mounts import Mount, Steering
 pytestmark = pytest.mark.mount
 
 BAD = SAMPLE["blob:bad-invoice"]
+EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 NEW_UUID = "0f0f0f0f-0f0f-4f0f-8f0f-0f0f0f0f0f0f"
 
 
@@ -59,6 +60,14 @@ def test_three_endpoints_are_enough_for_every_direct_path(
         assert digest in sidecar
         verified_by = os.getxattr(whole, "user.archivist.verified_by").decode()
         assert verified_by == ("info" if denied == "deny_records" else "record+info")
+    served = [request["path"] for request in archive.requests() if request["status"] < 400]
+    attached = [path for path in served if path.startswith("/archivist/v2/attachments/")]
+    assert sum(path.endswith("/info") for path in attached) == len(attachments)
+    assert sum(not path.endswith("/info") for path in attached) == len(
+        set(attachments.values()) - {EMPTY_SHA256}
+    )
+    if denied == "deny_records":
+        assert served == attached
 
 
 def test_what_does_not_exist_is_not_there(mounted: Mount, archive: Steering) -> None:

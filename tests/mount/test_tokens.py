@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from attachfs.demo.estate import SAMPLE
+from tests.support.impatient import impatient
 from tests.support.mounts import Mount, Steering
+from tests.support.outcomes import until
 
 pytestmark = pytest.mark.mount
 
@@ -91,4 +93,77 @@ def test_an_app_registration_renews_its_token(
     secret = running.client_secret_file.read_text().strip()
     command = Path(f"/proc/{mounted.process.pid}/cmdline").read_text()
     assert secret not in command
+    assert not any(secret in line for line in mounted.log)
+
+
+def test_an_expired_token_is_refused_until_there_is_a_new_one(
+    mount: Callable[..., Mount],
+    archive: Steering,
+    tmp_path: Path,
+    photo: Callable[[Mount], Path],
+) -> None:
+    """Reading and listing are EACCES, the mount stays; a good token ends it without a remount."""
+    token_file = tmp_path / "token"
+    token_file.touch(mode=0o600)
+    token_file.write_text(archive.token_file.read_text())
+    settings = impatient(negative_ttl_s=0.0)
+    mounted = mount(
+        "--token-file", token_file, "--metadata-ttl", "0s", credentials=False, program=settings
+    )
+    mounted.expected_warnings.add("JWT is expired")
+    assert photo(mounted).read_bytes()
+    expired = archive.running.archive.identities.issue(archive.running.client_id, -60.0)
+    token_file.write_text(f"Authorization: Bearer {expired}\n")
+    assert _errno_of(photo(mounted).read_bytes) == "EACCES"
+    assert _errno_of(lambda: list((mounted.path / "assets").iterdir())) == "EACCES"
+    assert any("JWT is expired" in line for line in mounted.log)
+    token_file.write_text(archive.token_file.read_text())
+    assert photo(mounted).read_bytes()
+    assert list((mounted.path / "assets").iterdir())
+    assert not any(expired in line for line in mounted.log)
+
+
+def test_a_token_is_renewed_before_it_ends(
+    mount: Callable[..., Mount], archive: Steering, photo: Callable[[Mount], Path]
+) -> None:
+    """No request is ever sent with one that has ended; nothing secret is in the log, even so."""
+    archive.switch(token_lifetime_s=2)
+    running = archive.running
+    credentials = ("--client-id", running.client_id, "--client-secret-file")
+    mounted = mount(
+        *credentials,
+        running.client_secret_file,
+        *("--metadata-ttl", "0s", "--log-level", "debug"),
+        credentials=False,
+    )
+    archive.reset()
+
+    def renewed() -> bool:
+        assert photo(mounted).stat()
+        return len(archive.paths("/appidp/token$")) >= 2
+
+    until(renewed)
+    assert {request["status"] for request in archive.requests()} == {200}
+    secret = running.client_secret_file.read_text().strip()
+    shown = "\n".join(mounted.log) + Path(f"/proc/{mounted.process.pid}/environ").read_text()
+    assert secret not in shown
+    assert "eyJ" not in shown  # the beginning of every token
+
+
+def test_a_secret_that_is_no_longer_good_is_refused(
+    mount: Callable[..., Mount], archive: Steering, photo: Callable[[Mount], Path]
+) -> None:
+    """Once the last token ends, all is EACCES and told, and the mount stays."""
+    running = archive.running
+    credentials = ("--client-id", running.client_id, "--client-secret-file")
+    mounted = mount(
+        *credentials, running.client_secret_file, "--metadata-ttl", "0s", credentials=False
+    )
+    mounted.expected_warnings.add("the server refused client id")
+    assert photo(mounted).read_bytes()
+    running.archive.identities.regenerate_secret(running.client_id)
+    archive.revoke_tokens()
+    assert _errno_of(photo(mounted).read_bytes) == "EACCES"
+    assert _errno_of(lambda: list((mounted.path / "assets").iterdir())) == "EACCES"
+    secret = running.client_secret_file.read_text().strip()
     assert not any(secret in line for line in mounted.log)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,6 +145,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "XDG_STATE_HOME": str(tmp_path / "state"),
         "LC_ALL": "C.UTF-8",
+        "PYTHONPATH": str(Path(__file__).parent / "bare"),
     }
 
 
@@ -183,7 +184,11 @@ def mount(
     mounts: list[Mount] = []
 
     def start(
-        *options: object, on: Path | None = None, credentials: bool = True, **variables: str
+        *options: object,
+        on: Path | None = None,
+        credentials: bool = True,
+        program: Sequence[str] = ("-m", "attachfs"),
+        **variables: str,
     ) -> Mount:
         path = on or tmp_path / f"mnt{len(mounts)}"
         if on is None:
@@ -191,7 +196,7 @@ def mount(
         token = ("--token-file", archive.token_file) if credentials else ()
         arguments = ["mount", path, "--url", archive.url, *token, "--foreground", *options]
         process = subprocess.Popen(
-            [sys.executable, "-m", "attachfs", *map(str, arguments)],
+            [sys.executable, *program, *map(str, arguments)],
             env=environment | variables,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

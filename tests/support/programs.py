@@ -13,6 +13,17 @@ from typing import Any
 from tests.support.mounts import PATIENCE_S
 
 PROGRAM = (sys.executable, "-m", "attachfs")
+# The same with as many attempts and no waits between them.
+HASTY = (
+    sys.executable,
+    "-c",
+    """
+import stamina
+from attachfs.cli.app import main
+stamina.set_testing(True, attempts=4)
+main()
+""",
+)
 Done = subprocess.CompletedProcess[str]
 
 _LOGGED = re.compile(r"\d{4}-\d\d-\d\dT\S+Z \[")

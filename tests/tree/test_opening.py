@@ -52,7 +52,7 @@ async def test_the_kernel_may_keep_the_pages_of_what_cannot_change(estate: Estat
 
 
 async def test_a_record_that_changes_is_told_to_the_kernel(estate: Estate) -> None:
-    """Its pages go, and its size if that changed; an open file stays what it was."""
+    """Its pages go, and its size if that changed; who had it open finds it stale."""
     path = estate.one(colour="blue")
     name = f"{path.holder.path}/asset.json"
     async with estate.mounted(metadata_ttl_s=0) as mounted:
@@ -65,12 +65,28 @@ async def test_a_record_that_changes_is_told_to_the_kernel(estate: Estate) -> No
         assert (second.keep_cache, second.size_changed) == (False, True)
         new = await mounted.fs.read(second.fh, 0, 100_000)
         assert json.loads(new)["attributes"]["note"] == "longer than before"
-        assert await mounted.fs.read(first.fh, 0, 100_000) == old
+        assert new != old
+        with pytest.raises(Stale):
+            await mounted.fs.read(first.fh, 0, 100_000)
         third = await mounted.fs.open(ino)
         assert (third.keep_cache, third.size_changed) == (True, False)
         estate.demo.edit_asset(path.holder.asset, attributes={"note": "longer then before"})
         fourth = await mounted.fs.open(ino)
         assert (fourth.keep_cache, fourth.size_changed) == (False, False)
+
+
+async def test_a_size_told_to_somebody_else_makes_an_open_record_stale(estate: Estate) -> None:
+    """The kernel has one size an inode: it would cut the old record to the new one's."""
+    path = estate.one(colour="blue")
+    name = f"{path.holder.path}/asset.json"
+    async with estate.mounted(metadata_ttl_s=0) as mounted:
+        ino = (await stat(mounted.fs, name)).ino
+        opened = await mounted.fs.open(ino)
+        estate.demo.edit_asset(path.holder.asset, attributes={"colour": "red"})
+        assert await mounted.fs.read(opened.fh, 0, 100_000)
+        await mounted.fs.getattr(ino)
+        with pytest.raises(Stale):
+            await mounted.fs.read(opened.fh, 0, 100_000)
 
 
 async def test_a_record_whose_keys_are_shuffled_keeps_its_bytes(estate: Estate) -> None:

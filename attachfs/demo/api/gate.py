@@ -1,7 +1,7 @@
 """The gate that every request passes: rights, rate limit, ordered failures, latency, the log."""
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import trio
 from starlette.datastructures import Headers
@@ -45,7 +45,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        watched = _Watched(send)
+        watched = _Watched(send, lambda: self._note(scope, watched))
         try:
             await self._pass(scope, receive, watched)
         except CutConnectionError:
@@ -57,7 +57,7 @@ class Gate:
                 response = self._refusal(ApiError.rpc(500, "internal error"))
                 await response(scope, receive, watched)
         finally:
-            self._note(scope, watched)
+            watched.end()
 
     async def _pass(self, scope: Scope, receive: Receive, send: "_Watched") -> None:
         path, headers = scope["path"], Headers(scope=scope)
@@ -136,19 +136,34 @@ class Gate:
 
 
 class _Watched:
-    """A `send` that remembers status and size of what went through it."""
+    """A `send` that remembers status and size of what went through it.
 
-    def __init__(self, send: Send) -> None:
+    `note` is called once, before the end goes out: who has read an answer finds it in the log.
+    """
+
+    def __init__(self, send: Send, note: Callable[[], None]) -> None:
         self._send = send
+        self._note: Callable[[], None] | None = note
         self.status = 0
         self.sent_bytes = 0
+        self._length_bytes: int | None = None
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            length = Headers(raw=message["headers"]).get("content-length", "")
+            self._length_bytes = int(length) if length else None
         elif message["type"] == "http.response.body":
             self.sent_bytes += len(message.get("body", b""))
+            if not message.get("more_body", False) or self.sent_bytes == self._length_bytes:
+                self.end()
         await self._send(message)
+
+    def end(self) -> None:
+        """Note what went through, the first time."""
+        note, self._note = self._note, None
+        if note is not None:
+            note()
 
 
 def _is_public(path: str) -> bool:

@@ -1,0 +1,143 @@
+"""Whatever the server does, each reader gets the errno for it and the mount stays up."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from attachfs.demo.estate import SAMPLE
+from attachfs.demo.launch import ArchiveConfig
+from tests.conftest import serving
+from tests.support.impatient import impatient
+from tests.support.mounts import Mount, Steering
+from tests.support.outcomes import WELL, outcome
+
+pytestmark = pytest.mark.mount
+
+_JSON = {"content-type": "application/json"}
+# What is answered for a record, and the errno that its reader gets.
+_ANSWERS: tuple[tuple[dict[str, Any], str], ...] = (
+    *(({"status": status}, "EIO") for status in (204, 304, 400, 402, 405, 418, 451, 500, 501)),
+    *(({"status": status}, "EIO") for status in (502, 503, 507)),
+    *(({"status": status}, "EACCES") for status in (401, 403)),
+    *(({"status": status}, "ENOENT") for status in (404, 410)),
+    *(({"status": status}, "ETIMEDOUT") for status in (408, 504)),
+    ({"status": 429, "headers": {"archivist-rate-limit-reset": "0.01"}}, "EBUSY"),
+    ({"status": 429, "headers": {"retry-after": "soon"}}, "EBUSY"),
+    ({"status": 429, "headers": {"archivist-rate-limit-reset": "86400"}}, "EBUSY"),
+    ({"status": 401, "body": "<h1>Who are you?</h1>"}, "EACCES"),
+    ({"status": 403, "body": '{"message": "Invalid Token"}'}, "EACCES"),
+    ({"status": 500, "body": "\x00\x1b[31m" * 99}, "EIO"),
+    *(
+        ({"status": 200, "headers": _JSON, "body": body}, "EIO")
+        for body in ("", "{", "null", "[]", "{}", "[" * 100_000, '{"identity": 5}', "<html>")
+    ),
+    ({"status": 200, "body": f'{{"identity": "assets/{UUID(int=5)}"}}'}, "EIO"),
+    ({"status": 200, "headers": {"content-encoding": "gzip"}, "body": "{}"}, "EIO"),
+    ({"status": 302, "headers": {"location": "http://[::1]:1/elsewhere"}}, "EIO"),
+    ({"status": 307, "headers": {"location": "http://[bad"}}, "EIO"),
+    ({"disconnect": True}, "EHOSTUNREACH"),
+)
+
+
+def _photo(mounted: Mount) -> Path:
+    return mounted.asset("container") / SAMPLE["blob:container-photo"]
+
+
+def test_every_answer_has_its_errno(mounted: Mount, archive: Steering) -> None:
+    """Refusals, failures, garbage, lies and cut connections, all at once: no reader is confused."""
+    mounted.expected_warnings.add("/00000000-0000-4000-8000-")
+    # The kernel looks up one name at a time in a directory: the more of them the better.
+    directories = [asset / "events" for asset in (mounted.path / "assets").iterdir()]
+    readers = []
+    for number, (answer, _) in enumerate(_ANSWERS):
+        uuid = f"00000000-0000-4000-8000-{number:012}"
+        archive.fail_next(path_regex=f"/{uuid}$", times=99, **answer)
+        readers.append((directories[number % len(directories)] / uuid / "event.json").read_text)
+    with ThreadPoolExecutor(len(readers)) as pool:
+        names = list(pool.map(outcome, readers))
+    answers = [answer for answer, _ in _ANSWERS]
+    assert list(zip(answers, names, strict=True)) == list(_ANSWERS)
+    assert _photo(mounted).read_bytes()
+
+
+def test_a_download_has_its_errnos_too(mounted: Mount, archive: Steering) -> None:
+    """What the open file turned out not to be is never taken for its bytes."""
+    mounted.expected_warnings.add("/archivist/v2/attachments/")
+    mounted.expected_warnings.add("were recorded")
+    answers: dict[str, tuple[Path, dict[str, Any]]] = {
+        "EIO": (_photo(mounted), {"status": 200, "body": "<html>Please log in</html>"}),
+        "EACCES": (mounted.asset("sensor") / SAMPLE["blob:sensor-photo"], {"status": 403}),
+        "ESTALE": (mounted.asset("light") / SAMPLE["blob:light-photo"], {"status": 404}),
+        "ETIMEDOUT": (mounted.asset("conformity") / SAMPLE["blob:certificate"], {"status": 504}),
+        "EBUSY": (
+            mounted.event("coffee-delivery", of="coffee") / SAMPLE["blob:delivery-note"],
+            {"status": 429, "headers": {"retry-after": "0.01"}},
+        ),
+        "EHOSTUNREACH": (
+            mounted.event("container-arrival", of="container") / SAMPLE["blob:temperature-log"],
+            {"status": 0},  # only the end is missing
+        ),
+    }
+    archive.edit("blobs", SAMPLE["blob:temperature-log"], truncate_body=5_000_000)
+    for path, answer in answers.values():
+        assert path.stat()
+        archive.fail_next(path_regex=f"/{path.name}$", times=99, **answer)
+    with ThreadPoolExecutor(len(answers)) as pool:
+        outcomes = list(pool.map(outcome, [path.read_bytes for path, _ in answers.values()]))
+    assert outcomes == list(answers)
+    assert (mounted.asset("light") / SAMPLE["blob:light-report"]).read_bytes()
+
+
+def test_no_answer_is_an_answer_in_time(mount: Callable[..., Mount], archive: Steering) -> None:
+    """A server that hangs is ETIMEDOUT once the time is over, wherever it does, and no later."""
+    mounted = mount(program=impatient(timeout_s=0.5))
+    mounted.expected_warnings.update(("no answer within 0.5 s", "no answer in time"))
+    report = mounted.asset("light") / SAMPLE["blob:light-report"]
+    assert report.stat()
+    hanging: dict[str, Callable[[], object]] = {
+        "/assets$": lambda: list((mounted.path / "assets").iterdir()),
+        f"/assets/{SAMPLE['asset:container']}$": _photo(mounted).stat,
+        f"/assets/{SAMPLE['asset:coffee']}/events$": lambda: list(
+            (mounted.asset("coffee") / "events").iterdir()
+        ),
+        f"/{report.name}$": report.read_bytes,
+    }
+    for path_regex in hanging:
+        archive.fail_next(path_regex=path_regex, status=0, delay_s=60.0, times=99)
+    with ThreadPoolExecutor(len(hanging)) as pool:
+        assert list(pool.map(outcome, hanging.values())) == ["ETIMEDOUT"] * len(hanging)
+    archive.reset()
+    assert _photo(mounted).read_bytes()
+
+
+def test_a_server_that_went_away_may_come_back(mount: Callable[..., Mount], tmp_path: Path) -> None:
+    """Meanwhile new reads are EHOSTUNREACH and known ones work; the same mount goes on with it."""
+    with serving(ArchiveConfig(data_dir=tmp_path / "data")) as running:
+        token_file = tmp_path / "token.txt"
+        token_file.touch(mode=0o600)
+        token_file.write_text(running.token_file.read_text())
+        mounted = mount("--url", running.url, "--token-file", token_file)
+        known, content = _photo(mounted), _photo(mounted).read_bytes()
+    mounted.expected_warnings.add("the server cannot be reached")
+    mounted.expected_warnings.add("the connection failed")
+    certificate = mounted.asset("container") / SAMPLE["blob:certificate"]
+    asked: dict[str, Callable[[], object]] = {
+        "a listing": lambda: list((mounted.path / "assets").iterdir()),
+        "a record": mounted.asset("sensor").stat,
+        "an attachment": certificate.read_bytes,
+    }
+    with ThreadPoolExecutor(len(asked)) as pool:
+        outcomes = dict(zip(asked, pool.map(outcome, asked.values()), strict=True))
+    assert outcomes == dict.fromkeys(asked, "EHOSTUNREACH")
+    assert known.read_bytes() == content
+    assert os.statvfs(mounted.path)
+    port = int(running.url.rpartition(":")[2])
+    with serving(ArchiveConfig(data_dir=tmp_path / "data", port=port)):
+        assert [outcome(action) for action in asked.values()] == [WELL] * len(asked)
+        assert certificate.read_bytes().startswith(b"%PDF")
+        assert mounted.end() == 0
