@@ -130,24 +130,3 @@ def test_a_mount_point_can_be_used_again(mount: Callable[..., Mount]) -> None:
     assert first.end() == 0
     second = mount(on=first.path)
     assert {p.relative_to(second.path): p.stat().st_ino for p in second.path.rglob("*")} == inodes
-
-
-@pytest.mark.parametrize(
-    ("failure", "name"),
-    [
-        ({"status": 404}, "ENOENT"),
-        ({"status": 401}, "EACCES"),
-        ({"status": 403}, "EACCES"),
-        ({"status": 418}, "EIO"),
-        ({"status": 200, "body": "<html>no JSON</html>"}, "EIO"),
-    ],
-)
-def test_no_answer_of_the_server_ends_it(
-    mounted: Mount, archive: Steering, failure: dict[str, object], name: str
-) -> None:
-    """Each has its errno, and the next reader finds the mount in order."""
-    mounted.expected_warnings.update(("the server answered", "not", "token"))
-    archive.fail_next(path_regex="/assets/[^/]*$", times=2, **failure)
-    assert _errno_of((mounted.asset("container") / "asset.json").read_text) == name
-    archive.reset()
-    assert (mounted.asset("sensor") / "asset.json").read_text()

@@ -45,23 +45,23 @@ def _errno_of(action: Callable[[], object]) -> str:
     return "all is well"
 
 
-def test_every_write_is_refused(mounted: Mount, archive: Steering) -> None:
+def test_every_write_is_refused(shared: Mount, shared_archive: Steering) -> None:
     """EROFS for each operation that would change something, at the cost of no request."""
-    directory = mounted.event("container-loading", of="container")
+    directory = shared.event("container-loading", of="container")
     file = directory / SAMPLE["blob:packing-list"]
     assert file.stat()
-    archive.reset()
+    shared_archive.reset()
     outcomes = {name: _errno_of(partial(write, file, directory)) for name, write in _WRITES.items()}
     assert outcomes == dict.fromkeys(_WRITES, "EROFS")
-    assert archive.paths() == []
+    assert shared_archive.paths() == []
 
 
-def test_the_kernel_is_told_to_refuse(mounted: Mount) -> None:
+def test_the_kernel_is_told_to_refuse(shared: Mount) -> None:
     """The mount has ro, nosuid, nodev and noexec, and lets the kernel check permissions."""
     line = next(
         line
         for line in Path("/proc/self/mountinfo").read_text().splitlines()
-        if f" {mounted.path} " in line
+        if f" {shared.path} " in line
     )
     options = set(line.split(" ")[5].split(","))
     assert {"ro", "nosuid", "nodev", "noexec"} <= options
@@ -79,12 +79,13 @@ def test_it_cannot_be_remounted_for_writing(mounted: Mount) -> None:
     assert _errno_of(partial(os.open, file, os.O_RDWR)) == "EROFS"
 
 
-def test_df_never_asks_the_server(mounted: Mount, archive: Steering) -> None:
+def test_df_never_asks_the_server(shared: Mount, shared_archive: Steering) -> None:
     """`statvfs` gives constants, also while everything fails."""
-    archive.reset()
-    archive.fail_next(status=500, times=100)
-    first, second = os.statvfs(mounted.path), os.statvfs(mounted.path / "assets")
+    shared_archive.reset()
+    shared_archive.fail_next(status=500, times=100)
+    first, second = os.statvfs(shared.path), os.statvfs(shared.path / "assets")
     assert first == second
     assert (first.f_bavail, first.f_files, first.f_namemax) == (0, 0, 255)
     assert first.f_flag & os.ST_RDONLY
-    assert archive.paths() == []
+    assert shared_archive.paths() == []
+    shared_archive.reset()

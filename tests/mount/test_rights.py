@@ -70,20 +70,20 @@ def test_three_endpoints_are_enough_for_every_direct_path(
         assert served == attached
 
 
-def test_what_does_not_exist_is_not_there(mounted: Mount, archive: Steering) -> None:
+def test_what_does_not_exist_is_not_there(shared: Mount, shared_archive: Steering) -> None:
     """A UUID of nothing is ENOENT wherever it stands, asked once within its lifetime."""
-    asset = mounted.asset("container")
+    asset = shared.asset("container")
     for path in (
-        mounted.path / "assets" / NEW_UUID,
+        shared.path / "assets" / NEW_UUID,
         asset / NEW_UUID,
         asset / f"{NEW_UUID}.info.json",
         asset / "events" / NEW_UUID,
-        mounted.event("container-loading", of="container") / NEW_UUID,
+        shared.event("container-loading", of="container") / NEW_UUID,
     ):
         assert _errno_of(path.stat) == "ENOENT"
-        archive.reset()
+        shared_archive.reset()
         assert _errno_of(path.stat) == "ENOENT"
-        assert archive.paths() == []
+        assert shared_archive.paths() == []
 
 
 def test_what_is_real_and_not_listed_is_readable_by_name(
@@ -118,13 +118,13 @@ def test_a_right_that_was_withdrawn_ends(mount: Callable[..., Mount], archive: S
     assert _errno_of(other.read_bytes) == "ENOENT"
 
 
-def test_impossible_names_cost_no_request(mounted: Mount, archive: Steering) -> None:
+def test_impossible_names_cost_no_request(shared: Mount, shared_archive: Steering) -> None:
     """1,000 probes of names that cannot exist, in every kind of directory."""
-    asset = mounted.asset("container")
-    event = mounted.event("container-loading", of="container")
+    asset = shared.asset("container")
+    event = shared.event("container-loading", of="container")
     directories = (
-        mounted.path,
-        mounted.path / "assets",
+        shared.path,
+        shared.path / "assets",
         asset,
         asset / "events",
         event,
@@ -140,11 +140,11 @@ def test_impossible_names_cost_no_request(mounted: Mount, archive: Steering) -> 
     names += [f"probe-{number}" for number in range(200 - len(names))]
     for directory in directories:
         assert directory.stat()
-    archive.reset()
+    shared_archive.reset()
     probes = 0
     for directory in directories:
         for name in names:
             assert _errno_of((directory / name).lstat) == "ENOENT", name
             probes += 1
     assert probes == 1000
-    assert archive.paths() == []
+    assert shared_archive.paths() == []

@@ -87,12 +87,12 @@ def test_each_policy_opens_what_it_allows(
 
 
 def test_all_but_the_bytes_of_a_blocked_file_is_there(
-    mounted: Mount, run: Callable[..., Done]
+    shared: Mount, run: Callable[..., Done]
 ) -> None:
     """`ls`, `stat`, sidecar and extended attributes work before and after the refusal."""
-    path = _files(mounted)["SCANNED_BAD"]
+    path = _files(shared)["SCANNED_BAD"]
     reason = "stand-in for malware, harmless"
-    mounted.expected_warnings.add(f"SCANNED_BAD: {reason}")
+    shared.expected_warnings.add(f"SCANNED_BAD: {reason}")
     assert path.name in run("ls", "-l", path.parent).stdout
     assert path.stat().st_size == int(os.getxattr(path, "user.archivist.size"))
     assert os.getxattr(path, "user.archivist.scanned_status") == b"SCANNED_BAD"
@@ -104,34 +104,36 @@ def test_all_but_the_bytes_of_a_blocked_file_is_there(
     assert path in path.parent.iterdir()
 
 
-def test_the_same_bytes_are_refused_under_another_name(mounted: Mount, archive: Steering) -> None:
+def test_the_same_bytes_are_refused_under_another_name(
+    shared: Mount, shared_archive: Steering
+) -> None:
     """Once a digest was seen to be bad, a second upload of it is EACCES too, scanned or not."""
-    twin = _attach_again(archive, _TEXT["NOT_SCANNED"], to="container")
-    original = _attach_again(archive, _TEXT["NOT_SCANNED"], to="sensor")
-    mounted.expected_warnings.add("SCANNED_BAD")
-    archive.edit("blobs", original, scanned_status="SCANNED_BAD", scanned_bad_reason="worm")
-    bad, same = mounted.asset("sensor") / original, mounted.asset("container") / twin
+    twin = _attach_again(shared_archive, _TEXT["NOT_SCANNED"], to="container")
+    original = _attach_again(shared_archive, _TEXT["NOT_SCANNED"], to="sensor")
+    shared.expected_warnings.add("SCANNED_BAD")
+    shared_archive.edit("blobs", original, scanned_status="SCANNED_BAD", scanned_bad_reason="worm")
+    bad, same = shared.asset("sensor") / original, shared.asset("container") / twin
     assert same.read_bytes() == _TEXT["NOT_SCANNED"]
     assert outcome(bad.read_bytes) == "EACCES"
-    archive.reset()
+    shared_archive.reset()
     assert outcome(same.read_bytes) == "EACCES"
     assert "under another name" in os.getxattr(same, "user.archivist.last_error").decode()
     assert f"# {twin}: SCANNED_BAD under another name" in (same.with_name("SHA256SUMS").read_text())
-    assert archive.paths(f"{twin}$") == []
+    assert shared_archive.paths(f"{twin}$") == []
 
 
 def test_a_file_found_bad_after_it_was_looked_at_is_refused_by_the_server(
-    mounted: Mount, archive: Steering
+    shared: Mount, shared_archive: Steering
 ) -> None:
     """The scan status may be an hour old: the download's 400 is EACCES as well, and is told."""
-    mounted.expected_warnings.add("this attachment is not safe")
-    path = _files(mounted)["NOT_SCANNED"]
+    shared.expected_warnings.add("this attachment is not safe")
+    path = _files(shared)["NOT_SCANNED"]
     assert path.stat().st_size > 0
-    archive.edit("blobs", path.name, scanned_status="SCANNED_BAD")
-    archive.reset()
+    shared_archive.edit("blobs", path.name, scanned_status="SCANNED_BAD")
+    shared_archive.reset()
     assert outcome(path.read_bytes) == "EACCES"
     assert outcome(path.read_bytes) == "EACCES"
-    assert len(archive.paths(f"{path.name}$")) == 1
+    assert len(shared_archive.paths(f"{path.name}$")) == 1
     assert "not safe" in os.getxattr(path, "user.archivist.last_error").decode()
 
 

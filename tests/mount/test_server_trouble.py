@@ -48,49 +48,49 @@ def _photo(mounted: Mount) -> Path:
     return mounted.asset("container") / SAMPLE["blob:container-photo"]
 
 
-def test_every_answer_has_its_errno(mounted: Mount, archive: Steering) -> None:
+def test_every_answer_has_its_errno(shared: Mount, shared_archive: Steering) -> None:
     """Refusals, failures, garbage, lies and cut connections, all at once: no reader is confused."""
-    mounted.expected_warnings.add("/00000000-0000-4000-8000-")
+    shared.expected_warnings.add("/00000000-0000-4000-8000-")
     # The kernel looks up one name at a time in a directory: the more of them the better.
-    directories = [asset / "events" for asset in (mounted.path / "assets").iterdir()]
+    directories = [asset / "events" for asset in (shared.path / "assets").iterdir()]
     readers = []
     for number, (answer, _) in enumerate(_ANSWERS):
         uuid = f"00000000-0000-4000-8000-{number:012}"
-        archive.fail_next(path_regex=f"/{uuid}$", times=99, **answer)
+        shared_archive.fail_next(path_regex=f"/{uuid}$", times=99, **answer)
         readers.append((directories[number % len(directories)] / uuid / "event.json").read_text)
     with ThreadPoolExecutor(len(readers)) as pool:
         names = list(pool.map(outcome, readers))
     answers = [answer for answer, _ in _ANSWERS]
     assert list(zip(answers, names, strict=True)) == list(_ANSWERS)
-    assert _photo(mounted).read_bytes()
+    assert (shared.asset("light") / SAMPLE["blob:light-report"]).read_bytes()
 
 
-def test_a_download_has_its_errnos_too(mounted: Mount, archive: Steering) -> None:
+def test_a_download_has_its_errnos_too(shared: Mount, shared_archive: Steering) -> None:
     """What the open file turned out not to be is never taken for its bytes."""
-    mounted.expected_warnings.add("/archivist/v2/attachments/")
-    mounted.expected_warnings.add("were recorded")
+    shared.expected_warnings.add("/archivist/v2/attachments/")
+    shared.expected_warnings.add("were recorded")
     answers: dict[str, tuple[Path, dict[str, Any]]] = {
-        "EIO": (_photo(mounted), {"status": 200, "body": "<html>Please log in</html>"}),
-        "EACCES": (mounted.asset("sensor") / SAMPLE["blob:sensor-photo"], {"status": 403}),
-        "ESTALE": (mounted.asset("light") / SAMPLE["blob:light-photo"], {"status": 404}),
-        "ETIMEDOUT": (mounted.asset("conformity") / SAMPLE["blob:certificate"], {"status": 504}),
+        "EIO": (_photo(shared), {"status": 200, "body": "<html>Please log in</html>"}),
+        "EACCES": (shared.asset("sensor") / SAMPLE["blob:sensor-photo"], {"status": 403}),
+        "ESTALE": (shared.asset("light") / SAMPLE["blob:light-photo"], {"status": 404}),
+        "ETIMEDOUT": (shared.asset("conformity") / SAMPLE["blob:certificate"], {"status": 504}),
         "EBUSY": (
-            mounted.event("coffee-delivery", of="coffee") / SAMPLE["blob:delivery-note"],
+            shared.event("coffee-delivery", of="coffee") / SAMPLE["blob:delivery-note"],
             {"status": 429, "headers": {"retry-after": "0.01"}},
         ),
         "EHOSTUNREACH": (
-            mounted.event("container-arrival", of="container") / SAMPLE["blob:temperature-log"],
+            shared.event("container-arrival", of="container") / SAMPLE["blob:temperature-log"],
             {"status": 0},  # only the end is missing
         ),
     }
-    archive.edit("blobs", SAMPLE["blob:temperature-log"], truncate_body=5_000_000)
+    shared_archive.edit("blobs", SAMPLE["blob:temperature-log"], truncate_body=5_000_000)
     for path, answer in answers.values():
         assert path.stat()
-        archive.fail_next(path_regex=f"/{path.name}$", times=99, **answer)
+        shared_archive.fail_next(path_regex=f"/{path.name}$", times=99, **answer)
     with ThreadPoolExecutor(len(answers)) as pool:
         outcomes = list(pool.map(outcome, [path.read_bytes for path, _ in answers.values()]))
     assert outcomes == list(answers)
-    assert (mounted.asset("light") / SAMPLE["blob:light-report"]).read_bytes()
+    assert (shared.asset("light") / SAMPLE["blob:light-report"]).read_bytes()
 
 
 def test_no_answer_is_an_answer_in_time(mount: Callable[..., Mount], archive: Steering) -> None:

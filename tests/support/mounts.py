@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -133,6 +133,11 @@ class Mount:
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """An environment without the user's settings, proxies and caches."""
+    return bare_environment(tmp_path)
+
+
+def bare_environment(home: Path) -> dict[str, str]:
+    """Return an environment without the user's settings, proxies and caches."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -141,9 +146,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
         and name not in ("SSL_CERT_FILE", "SSL_CERT_DIR")
     }
     return kept | {
-        "HOME": str(tmp_path),
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "XDG_STATE_HOME": str(home / "state"),
         "LC_ALL": "C.UTF-8",
         "PYTHONPATH": str(Path(__file__).parent / "bare"),
     }
@@ -181,6 +186,15 @@ def mount(
     environment: dict[str, str], tmp_path: Path, archive: Steering
 ) -> Iterator[Callable[..., Mount]]:
     """Mount archives; at the end each is unmounted, and its log must be free of surprises."""
+    with mounting(archive, environment, tmp_path) as start:
+        yield start
+
+
+@contextmanager
+def mounting(
+    archive: Steering, environment: Mapping[str, str], directory: Path
+) -> Iterator[Callable[..., Mount]]:
+    """Offer to mount an archive below a directory; at the end, ask of each what `mount` says."""
     mounts: list[Mount] = []
 
     def start(
@@ -190,14 +204,14 @@ def mount(
         program: Sequence[str] = ("-m", "attachfs"),
         **variables: str,
     ) -> Mount:
-        path = on or tmp_path / f"mnt{len(mounts)}"
+        path = on or directory / f"mnt{len(mounts)}"
         if on is None:
             path.mkdir()
         token = ("--token-file", archive.token_file) if credentials else ()
         arguments = ["mount", path, "--url", archive.url, *token, "--foreground", *options]
         process = subprocess.Popen(
             [sys.executable, *program, *map(str, arguments)],
-            env=environment | variables,
+            env={**environment, **variables},
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
