@@ -1,6 +1,7 @@
 """Put the token on every request, and renew it before its end and once on a 401."""
 
-from collections.abc import AsyncGenerator
+import threading
+from collections.abc import AsyncGenerator, Generator
 
 import httpx
 import trio
@@ -13,13 +14,14 @@ from attachfs.errors import Unauthenticated
 class BearerAuth(httpx.Auth):
     """Authenticate httpx requests with whatever token the credentials offer.
 
-    One renewal is under way at a time, however many requests wait for it. A cancelled request
-    leaves nothing behind.
+    Serves one async client and any number of threads. One renewal is under way at a time on
+    either side, however many requests wait for it. A cancelled request leaves nothing behind.
     """
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
         self._renewal = trio.Lock()
+        self._thread_renewal = threading.Lock()
 
     async def async_auth_flow(
         self, request: httpx.Request
@@ -31,19 +33,44 @@ class BearerAuth(httpx.Auth):
                 async with self._renewal:
                     token = self._credentials.current()
                     if token is None:
-                        exchange = self._credentials.exchange()
-                        if exchange is None:
-                            raise Unauthenticated("there is no token to send")
-                        response = yield exchange
+                        response = yield self._exchange()
                         await response.aread()
                         self._credentials.accept(response)
                         token = self._credentials.current()
             request.headers["Authorization"] = _header(token)
             response = yield request
-            if response.status_code != httpx.codes.UNAUTHORIZED or last or token is None:
+            if last or not self._other_than(token, response):
                 return
-            if not self._credentials.rejected(token):
+
+    def sync_auth_flow(
+        self, request: httpx.Request
+    ) -> Generator[httpx.Request, httpx.Response, None]:
+        """Do the same for a blocking client."""
+        for last in (False, True):
+            token = self._credentials.current()
+            if token is None:
+                with self._thread_renewal:
+                    token = self._credentials.current()
+                    if token is None:
+                        response = yield self._exchange()
+                        response.read()
+                        self._credentials.accept(response)
+                        token = self._credentials.current()
+            request.headers["Authorization"] = _header(token)
+            response = yield request
+            if last or not self._other_than(token, response):
                 return
+
+    def _exchange(self) -> httpx.Request:
+        exchange = self._credentials.exchange()
+        if exchange is None:
+            raise Unauthenticated("there is no token to send")
+        return exchange
+
+    def _other_than(self, token: Secret | None, response: httpx.Response) -> bool:
+        """Tell whether a refused token can be replaced by another one."""
+        refused = response.status_code == httpx.codes.UNAUTHORIZED
+        return refused and token is not None and self._credentials.rejected(token)
 
 
 def _header(token: Secret | None) -> str:

@@ -1,52 +1,36 @@
 """Ask the archive: send, retry, follow within the origin, bound, parse."""
 
-import functools
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Self, TypeVar
 
 import httpx
-import stamina
 import structlog
 import trio
 
 from attachfs.archive import faults
-from attachfs.archive.endpoints import Call, Download, Listing, PagingStyle, Query
+from attachfs.archive.endpoints import Call, Listing, PagingStyle, Query
 from attachfs.archive.models import Page
+from attachfs.archive.replies import (
+    MAX_ERROR_BYTES,
+    MAX_REDIRECTS,
+    check_encoding,
+    redirected,
+)
+from attachfs.archive.retries import attempts
 from attachfs.errors import BadReply, ServerFault, TimedOut
 
 T = TypeVar("T")
 
-_MAX_REDIRECTS: Final = 5
-_MAX_ERROR_BYTES: Final = 64 * 1024  # of an error's body; the service's have some hundred bytes
-
-_attempts = functools.partial(
-    stamina.retry_context,
-    attempts=4,
-    wait_initial=0.2,  # seconds, doubled each time, with as much jitter
-    wait_max=5.0,
-    wait_jitter=0.2,
-)
-
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """Hold an attachment's bytes under way: the length announced, None if chunked, and chunks."""
-
-    length_bytes: int | None
-    chunks: AsyncIterator[bytes]
 
 
 class Archive:
     """Send requests to one archive.
 
-    `timeout_s` bounds each call with all its retries, and each wait for the next bytes of a
-    download. Every method raises errors of `attachfs.errors` alone and may be cancelled at any
-    time; its connection is then closed.
+    `timeout_s` bounds each call with all its retries. Every method raises errors of
+    `attachfs.errors` alone and may be cancelled at any time; its connection is then closed.
     """
 
     def __init__(self, http: httpx.AsyncClient, *, timeout_s: float = 30.0) -> None:
@@ -76,7 +60,7 @@ class Archive:
         """Return the parsed answer, after retries where they may help."""
         try:
             with trio.fail_after(self._timeout_s):
-                async for attempt in self._attempts():
+                async for attempt in attempts(self._timeout_s):
                     with attempt:
                         return await self._ask_once(call)
         except trio.TooSlowError:
@@ -106,34 +90,6 @@ class Archive:
         assert refusal is not None  # noqa: S101 - there is a style to try
         raise refusal
 
-    @asynccontextmanager
-    async def download(self, download: Download) -> AsyncIterator[Body]:
-        """Open an attachment's body, retrying until its headers are there.
-
-        Reading the chunks raises `Unreachable` or `TimedOut` where the connection breaks.
-        """
-        response = await self._open_download(download)
-        try:
-            length = response.headers.get("content-length", "")
-            async with aclosing(_chunks(response, subject=download.path)) as chunks:
-                yield Body(
-                    length_bytes=int(length) if length.isascii() and length.isdigit() else None,
-                    chunks=chunks,
-                )
-        finally:
-            await _close(response)
-
-    def _attempts(self) -> AsyncIterator[stamina.Attempt]:
-        """Offer attempts, as long as the wait before the next one leaves time for it."""
-        deadline_s = trio.current_time() + self._timeout_s
-
-        def may_retry(error: Exception) -> bool | float:
-            again = faults.may_retry(error)
-            waits = not isinstance(again, bool)
-            return False if waits and trio.current_time() + again >= deadline_s else again
-
-        return _attempts(on=may_retry, timeout=self._timeout_s)
-
     async def _ask_once(self, call: Call[T]) -> T:
         response = await self._send(call.path, call.query)
         try:
@@ -148,26 +104,10 @@ class Archive:
         except BadReply as error:
             raise BadReply(f"{call.path}: {error}") from error
 
-    async def _open_download(self, download: Download) -> httpx.Response:
-        try:
-            with trio.fail_after(self._timeout_s):
-                async for attempt in self._attempts():
-                    with attempt:
-                        response = await self._send(download.path, download.query)
-                        if response.status_code != httpx.codes.OK:
-                            try:
-                                await _raise_refusal(response, subject=download.path)
-                            finally:
-                                await _close(response)
-                        return response
-        except trio.TooSlowError:
-            raise TimedOut(f"{download.path}: no answer within {self._timeout_s:g} s") from None
-        raise AssertionError("a retry loop ends by return or raise")
-
     async def _send(self, path: str, query: Query) -> httpx.Response:
         """Send a GET and return the open response, redirects within the origin followed."""
         request = self._http.build_request("GET", path, params=query)
-        for _ in range(_MAX_REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             started_s = trio.current_time()
             try:
                 response = await self._http.send(request, stream=True)
@@ -184,21 +124,10 @@ class Archive:
             if not response.has_redirect_location:
                 return response
             try:
-                request = self._redirected(response, subject=path)
+                request = self._http.build_request("GET", redirected(response, subject=path))
             finally:
                 await _close(response)
-        raise BadReply(f"{path}: more than {_MAX_REDIRECTS} redirects")
-
-    def _redirected(self, response: httpx.Response, *, subject: str) -> httpx.Request:
-        """Return the request that a redirect asks for; the token stays with its origin."""
-        here = response.request.url
-        try:
-            target = here.join(response.headers["location"])
-        except httpx.InvalidURL as error:
-            raise BadReply(f"{subject}: a redirect to nowhere") from error
-        if (target.scheme, target.host, target.port) != (here.scheme, here.host, here.port):
-            raise BadReply(f"{subject}: a redirect to another server is not followed")
-        return self._http.build_request("GET", target)
+        raise BadReply(f"{path}: more than {MAX_REDIRECTS} redirects")
 
 
 async def _raise_refusal(response: httpx.Response, *, subject: str) -> None:
@@ -206,7 +135,7 @@ async def _raise_refusal(response: httpx.Response, *, subject: str) -> None:
     try:
         async for chunk in response.aiter_raw():
             body += chunk
-            if len(body) > _MAX_ERROR_BYTES:
+            if len(body) > MAX_ERROR_BYTES:
                 break
     except httpx.HTTPError:
         body.clear()  # the status says enough
@@ -224,8 +153,7 @@ async def _read_bounded(response: httpx.Response, max_bytes: int, *, subject: st
 
 
 async def _chunks(response: httpx.Response, *, subject: str) -> AsyncGenerator[bytes, None]:
-    if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise BadReply(f"{subject}: the answer is encoded, which was not asked for")
+    check_encoding(response.headers, subject=subject)
     try:
         async for chunk in response.aiter_raw():
             yield chunk

@@ -5,11 +5,12 @@ import ssl
 from importlib.metadata import version
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import certifi
 import httpx
 
+from attachfs.archive.bulk import BulkTransport
 from attachfs.errors import CredentialsUnusable, WrongUrl
 
 _CONNECT_TIMEOUT_S: Final = 10.0
@@ -84,7 +85,7 @@ def trust(ca_bundle: Path | None) -> ssl.SSLContext:
 def async_client(
     url: str, *, auth: httpx.Auth | None, ca_bundle: Path | None = None, timeout_s: float = 30.0
 ) -> httpx.AsyncClient:
-    """Return a client for one archive; honours HTTPS_PROXY and NO_PROXY.
+    """Return the client for everything small; honours HTTPS_PROXY and NO_PROXY.
 
     A loopback archive is never asked through a proxy. Redirects are not followed here: the one
     place that does it keeps to the origin. Nothing compressed is asked for: attachments are
@@ -94,20 +95,13 @@ def async_client(
     networked = not is_loopback(httpx.URL(url).host)
     try:
         return httpx.AsyncClient(
-            base_url=url,
             auth=auth,
             verify=trust(ca_bundle),
-            headers={
-                "User-Agent": f"attachfs/{version('attachfs')}",
-                "Accept": "*/*",
-                "Accept-Encoding": "identity",
-            },
-            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S)),
             limits=httpx.Limits(
                 max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_CONNECTIONS
             ),
-            follow_redirects=False,
             trust_env=networked,
+            **_shared(url, timeout_s),
         )
     except (ValueError, ImportError, httpx.InvalidURL):
         # The cause may quote the proxy's password.
@@ -115,3 +109,39 @@ def async_client(
             "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY cannot be used; "
             "a proxy should look like http://proxy:3128"
         ) from None
+
+
+def blocking_client(
+    url: str,
+    *,
+    auth: httpx.Auth | None,
+    ca_bundle: Path | None = None,
+    timeout_s: float = 30.0,
+    connections: int = _MAX_CONNECTIONS,
+) -> httpx.Client:
+    """Return the same client for worker threads, which take in bodies by large blocks."""
+    transport = BulkTransport(
+        url,
+        context=trust(ca_bundle),
+        direct=is_loopback(httpx.URL(url).host),
+        connections=connections,
+    )
+    return httpx.Client(
+        auth=auth,
+        transport=transport,
+        trust_env=False,  # the transport looks at the environment itself
+        **_shared(url, timeout_s),
+    )
+
+
+def _shared(url: str, timeout_s: float) -> dict[str, Any]:
+    return {
+        "base_url": url,
+        "headers": {
+            "User-Agent": f"attachfs/{version('attachfs')}",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+        },
+        "timeout": httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S)),
+        "follow_redirects": False,
+    }

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from attachfs.cli.logs import LEVELS
-from attachfs.cli.parameters import AbsolutePath, Duration, Size
+from attachfs.cli.parameters import AbsolutePath, Duration, Percentage, Size, SizeOrAll
 
 _SIZE = Size()
 _DURATION = Duration()
@@ -60,11 +60,26 @@ def _option(name: str, *aliases: str, **attributes: Any) -> Callable[[Any], Any]
     help="Most bytes to hold in the cache directory.",
 )
 @_option(
+    "--cache-min-free",
+    type=Percentage(),
+    default="5%",
+    show_default=True,
+    help="How much of the disk the cache leaves free.",
+)
+@_option(
     "--memory-cache",
     type=_SIZE,
     default="256MiB",
     show_default=True,
     help="Most bytes of attachments to hold in memory.",
+)
+@_option(
+    "--verify-first",
+    type=SizeOrAll(),
+    default="4MiB",
+    show_default=True,
+    help="Up to which size all of an attachment is verified before its first byte is read: a size "
+    "or `all`. Of larger ones, the end is withheld until all is verified.",
 )
 @_option(
     "--metadata-ttl",
@@ -109,7 +124,9 @@ def command(
     client_secret_file: Path | None,
     cache_dir: Path | None,
     cache_size: int,
+    cache_min_free: float,
     memory_cache: int,
+    verify_first: int,
     metadata_ttl: float,
     scan_policy: str,
     untracked: bool,
@@ -152,7 +169,9 @@ def command(
         credentials=credentials,
         cache_dir=cache_dir,
         cache_size_bytes=cache_size,
+        cache_min_free_fraction=cache_min_free,
         memory_cache_bytes=memory_cache,
+        verify_first_bytes=verify_first,
         metadata_ttl_s=metadata_ttl,
         scan_policy=ScanPolicy(scan_policy),
         untracked=untracked,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+EVERYTHING_BYTES: Final = 2**63 - 1
 _UNITS_BYTES: Final = {
     "": 1,
     "b": 1,
@@ -26,6 +27,7 @@ _UNITS_S: Final = {
 }
 # Sixteen digits are more than any disk or lifetime has, and no float overflows on them.
 _NUMBER: Final = r"\d{1,16}(?:\.\d{1,9})?"
+_PERCENTAGE: Final = re.compile(rf"({_NUMBER})\s*%", re.ASCII)
 _SIZE: Final = re.compile(rf"({_NUMBER})\s*([a-z]*)", re.IGNORECASE | re.ASCII)
 _PART: Final = rf"({_NUMBER})\s*(ms|s|m|h|d)"
 _DURATION: Final = re.compile(rf"{_NUMBER}|(?:{_PART}\s*)+", re.IGNORECASE | re.ASCII)
@@ -87,6 +89,40 @@ class Duration(click.ParamType[float]):
             return parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+def parse_percentage(text: str) -> float:
+    """Return a fraction for `5%`; raises `ValueError` for anything else and above 100%."""
+    match = _PERCENTAGE.fullmatch(text.strip())
+    fraction = float(Decimal(match[1]) / 100) if match else None
+    if fraction is None or fraction > 1:
+        raise ValueError(f"{text!r} is no percentage; write it like 5%")
+    return fraction
+
+
+class Percentage(click.ParamType[float]):
+    """Take a fraction, written as a percentage."""
+
+    name = "percentage"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the fraction; a number passes as it is."""
+        if isinstance(value, int | float):
+            return float(value)
+        try:
+            return parse_percentage(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class SizeOrAll(Size):
+    """Take a size in bytes, or `all` for more than anything has."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return bytes."""
+        return EVERYTHING_BYTES if value == "all" else super().convert(value, param, ctx)
 
 
 class AbsolutePath(click.Path):

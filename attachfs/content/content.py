@@ -1,28 +1,54 @@
-"""Hand out verified bytes: from memory, or else from one download that all readers share."""
+"""Hand out verified bytes: from memory, from the store, or from one download for all readers."""
 
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+from weakref import WeakKeyDictionary
 
-import stamina
+import structlog
 import trio
 from cachetools import LRUCache, TTLCache
 
 from attachfs.archive import endpoints
-from attachfs.archive.client import Archive
-from attachfs.archive.faults import may_retry
 from attachfs.archive.identities import AttachmentPath
-from attachfs.content.body import Body, MemoryBody
-from attachfs.content.fill import into_file, into_memory
+from attachfs.archive.retries import attempts
+from attachfs.archive.streams import Streams
+from attachfs.content.body import Body, DiskBody, FillingBody, MemoryBody
+from attachfs.content.fill import Fill
+from attachfs.content.sinks import MemorySink
+from attachfs.content.store import Draft, Store
+from attachfs.content.stored import Damaged, StoredBody
 from attachfs.content.verification import Expected
-from attachfs.errors import AttachfsError
+from attachfs.errors import AttachfsError, Closing, TimedOut, Unreachable
 from attachfs.flights import Flights
 
-# Larger bodies go to an anonymous file, and never into the memory cache.
-_MAX_MEMORY_BODY_BYTES: Final = 16 * 1024 * 1024
+T = TypeVar("T")
+Found = MemoryBody | StoredBody | Fill
+
+SMALL_BYTES: Final = 1024 * 1024
 _MAX_VERDICTS: Final = 100_000
-# Of a download whose body breaks off; until its headers are there, the request has its own.
-_ATTEMPTS: Final = 3
+_SMALL_THREADS: Final = 32
+_LARGE_THREADS: Final = 8
+_DISK_THREADS: Final = 4
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ContentSettings:
+    """Say how bytes are fetched and kept: bytes, and seconds.
+
+    Verdicts and other failures are latched for `verdict_ttl_s`: the kernel repeats a failed read
+    page by page (69 reads seen), which must cost no further download.
+    """
+
+    policy: endpoints.ScanPolicy
+    memory_bytes: int = 256 * 1024 * 1024
+    verify_first_bytes: int = 4 * 1024 * 1024
+    verdict_ttl_s: float = 5.0
+    timeout_s: float = 30.0
 
 
 class Reader:
@@ -42,47 +68,74 @@ class Reader:
         """The attachment's size."""
         return self._expected.size_bytes
 
-    async def read(self, offset: int, size_bytes: int) -> bytes:
-        """Return bytes of the verified body: all that were asked for, fewer only at the end.
+    async def read(self, offset: int, size_bytes: int) -> bytes | bytearray:
+        """Return bytes of the attachment: all that were asked for, fewer only at the end.
 
-        Raises errors of `attachfs.errors`; the whole body has been verified before the first of
-        its bytes is returned. The download ends when its last reader is cancelled.
+        Raises errors of `attachfs.errors`. A cancelled reader disturbs no other.
         """
         if offset >= self.size_bytes:
             return b""
-        if self._body is None:
-            self._body = await self._content.body(self._path, self._expected, self.digest)
-        return self._body.read(offset, size_bytes)
+        while True:
+            body = self._body
+            if body is None:
+                body = await self._content.body(self._path, self._expected, self.digest)
+                if self._body is None:
+                    self._body = body
+                else:  # another read of this handle was faster
+                    body.close()
+                    body = self._body
+            try:
+                return await body.read(offset, size_bytes)
+            except (Damaged, OSError) as error:
+                self._drop(body)
+                await self._content.discard(self.digest, error)
+            except AttachfsError:
+                self._drop(body)
+                if not body.foreign:
+                    raise
+
+    def close(self) -> None:
+        """Let go of the attachment; a download that nobody else reads ends."""
+        if self._body is not None:
+            self._drop(self._body)
+
+    def _drop(self, body: Body) -> None:
+        body.close()
+        if self._body is body:
+            self._body = None
 
 
 class Content:
     """Hold the bytes of one archive's attachments.
 
-    `memory_bytes` bounds the bodies kept in memory, the least recently used evicted. Verdicts and
-    other failures are latched for `verdict_ttl_s` seconds: the kernel repeats a failed read page
-    by page (69 reads seen), which must cost no further download. `spool_dir` takes large bodies.
+    One download per digest: readers of any path share it, each path's right confirmed by its own
+    open. Bodies up to 1 MiB are held in memory, the least recently used evicted; all are in the
+    store, if there is one.
     """
 
     def __init__(
         self,
-        archive: Archive,
+        streams: Streams,
+        store: Store | None,
         nursery: trio.Nursery,
-        *,
-        policy: endpoints.ScanPolicy,
-        memory_bytes: int,
-        spool_dir: Path,
-        verdict_ttl_s: float,
+        settings: ContentSettings,
     ) -> None:
-        self._archive = archive
-        self._policy = policy
-        self._spool_dir = spool_dir
-        self._memory: LRUCache[str, MemoryBody] = LRUCache(memory_bytes, getsizeof=len)
-        self._max_memory_body_bytes = min(memory_bytes, _MAX_MEMORY_BODY_BYTES)
-        self._flights: Flights[tuple[AttachmentPath, str], Body] = Flights(nursery)
+        self._streams = streams
+        self._store = store
+        self._nursery = nursery
+        self._settings = settings
+        self._memory: LRUCache[str, MemoryBody] = LRUCache(settings.memory_bytes, getsizeof=len)
+        self._flights: Flights[str, Found] = Flights(nursery)
+        self._fills: dict[str, Fill] = {}
+        self._owners: WeakKeyDictionary[Fill, AttachmentPath] = WeakKeyDictionary()
         self._verdicts: TTLCache[tuple[AttachmentPath, str], AttachfsError] = TTLCache(
-            _MAX_VERDICTS, verdict_ttl_s, timer=trio.current_time
+            _MAX_VERDICTS, settings.verdict_ttl_s, timer=trio.current_time
         )
         self._failures: LRUCache[AttachmentPath, str] = LRUCache(_MAX_VERDICTS)
+        self._small = trio.CapacityLimiter(_SMALL_THREADS)
+        self._large = trio.CapacityLimiter(_LARGE_THREADS)
+        self._disk = trio.CapacityLimiter(_DISK_THREADS)
+        self._told = False
 
     def open(self, path: AttachmentPath, expected: Expected) -> Reader:
         """Return a reader; raises `Mismatch` where the declarations alone rule the bytes out."""
@@ -93,17 +146,33 @@ class Content:
             raise
 
     async def body(self, path: AttachmentPath, expected: Expected, digest: str) -> Body:
-        """Return the verified body with that SHA-256, downloaded by this path if need be."""
-        body = self._memory.get(digest)
-        if body is not None:
-            self._check_length(path, body, expected, digest)
-            self._failures.pop(path, None)
-            return body
-        key = (path, digest)
-        verdict = self._verdicts.get(key)
-        if verdict is not None:
-            raise verdict.with_traceback(None)
-        return await self._flights.join(key, partial(self._fill, path, expected, digest))
+        """Return the body with that SHA-256, downloaded by this path if need be."""
+        while True:
+            body = self._memory.get(digest)
+            if body is not None:
+                self._check_length(path, body, expected, digest)
+                self._failures.pop(path, None)
+                return body
+            verdict = self._verdicts.get((path, digest))
+            if verdict is not None:
+                raise verdict.with_traceback(None)
+            fill = self._fills.get(digest)
+            if fill is not None and not fill.given_up:
+                return self._readable(path, fill)
+            mine = False
+
+            async def find() -> Found:
+                nonlocal mine
+                mine = True
+                return await self._find(path, expected, digest)
+
+            try:
+                return self._readable(path, await self._flights.join(digest, find))
+            except AttachfsError as error:
+                if mine:
+                    self._latch(path, digest, error)
+                    raise
+                # Another path's download failed: that says nothing of this one.
 
     def last_error(self, path: AttachmentPath) -> str | None:
         """Return why the last open or read of an attachment failed; None if it did not."""
@@ -113,38 +182,162 @@ class Content:
         """Remember why an attachment could not be opened or read."""
         self._failures[path] = str(error)
 
-    async def _fill(self, path: AttachmentPath, expected: Expected, digest: str) -> Body:
-        try:
-            body = await self._download(path, expected)
-        except OSError as error:
-            # Never surfaced as what it is: the disk is our trouble, the reader's is the size.
-            failure = AttachfsError(f"{path.path}: no room for a local copy: {error.strerror}")
-            self._latch((path, digest), failure)
-            raise failure from error
-        except AttachfsError as error:
-            self._latch((path, digest), error)
-            raise
-        self._failures.pop(path, None)
-        if isinstance(body, MemoryBody):
+    async def discard(self, digest: str, error: Exception) -> None:
+        """Drop a stored object that turned out damaged or unreadable: it is a miss from now on."""
+        if self._store is not None:
+            await trio.to_thread.run_sync(
+                self._store.discard, digest, str(error), limiter=self._disk
+            )
+
+    def _readable(self, path: AttachmentPath, found: Found) -> Body:
+        if isinstance(found, Fill):
+            foreign = self._owners.get(found) != path
+            return FillingBody(found, timeout_s=self._settings.timeout_s, foreign=foreign)
+        if isinstance(found, StoredBody):
+            return DiskBody(found, self._disk)
+        return found
+
+    async def _find(self, path: AttachmentPath, expected: Expected, digest: str) -> Found:
+        """Find a body in the store or begin to download it; the small ones come whole."""
+        if expected.size_bytes > SMALL_BYTES:
+            stored = await self._stored(digest, expected.size_bytes)
+            return stored or await self._begin(path, expected, digest)
+        download = endpoints.download(path, self._settings.policy)
+        fetch = partial(self._fetch, download, expected, digest)
+        data = await self._attempts(fetch, limiter=self._small)
+        body = MemoryBody(data)
+        if len(body) <= self._memory.maxsize:
             self._memory[digest] = body
+        self._failures.pop(path, None)
         return body
 
-    async def _download(self, path: AttachmentPath, expected: Expected) -> Body:
-        request = endpoints.download(path, self._policy)
-        begun = False
+    def _fetch(self, download: endpoints.Download, expected: Expected, digest: str) -> bytes:
+        """Return a small body, verified, from the store or the archive; blocks."""
+        if self._store is not None:
+            data = self._store.get(digest, expected.size_bytes)
+            if data is not None:
+                return data
+        with self._streams.open(download) as stream:
+            expected.check_announced(stream.length_bytes)
+            taken = bytearray()
+            for chunk in stream.chunks:
+                taken += chunk
+                expected.check_so_far(len(taken))
+        data = bytes(taken)
+        expected.check(len(data), hashlib.sha256(data).hexdigest())
+        if self._store is not None:
+            try:
+                self._store.put(data, digest)
+            except OSError as error:
+                self._without_store(error)
+        return data
 
-        def broke_off(error: Exception) -> bool | float:
-            return begun and may_retry(error)
+    async def _stored(self, digest: str, size_bytes: int) -> StoredBody | None:
+        if self._store is None:
+            return None
+        return await trio.to_thread.run_sync(
+            self._store.find, digest, size_bytes, limiter=self._disk
+        )
 
-        async for attempt in stamina.retry_context(on=broke_off, attempts=_ATTEMPTS, timeout=None):
+    async def _begin(self, path: AttachmentPath, expected: Expected, digest: str) -> Fill:
+        sink = await self._draft(expected.size_bytes)
+        fill = Fill(
+            sink or MemorySink(),
+            expected,
+            verify_first=expected.size_bytes <= self._settings.verify_first_bytes,
+        )
+        self._fills[digest] = fill
+        self._owners[fill] = path
+        self._nursery.start_soon(self._run, path, digest, fill, sink)
+        return fill
+
+    async def _draft(self, size_bytes: int) -> Draft | None:
+        """Return a draft of the store; None where a body must do with memory."""
+        if self._store is not None:
+            try:
+                return await trio.to_thread.run_sync(
+                    self._store.create, size_bytes, limiter=self._disk
+                )
+            except OSError as error:
+                self._without_store(error)
+        if size_bytes > self._settings.memory_bytes:
+            raise AttachfsError(
+                f"{size_bytes} bytes fit neither the cache directory nor --memory-cache"
+            )
+        return None
+
+    async def _run(
+        self, path: AttachmentPath, digest: str, fill: Fill, draft: Draft | None
+    ) -> None:
+        """See a download through to its end, whatever that is."""
+        outcome: AttachfsError | None = Closing("the download was given up")
+        try:
+            outcome = await self._take_in(path, fill, draft)
+        finally:
+            if self._fills.get(digest) is fill:
+                del self._fills[digest]
+            if outcome is None:
+                self._failures.pop(path, None)
+            else:
+                fill.give_up()
+                if not isinstance(outcome, Closing):
+                    self._latch(path, digest, outcome)
+            fill.finish(outcome)
+
+    async def _take_in(
+        self, path: AttachmentPath, fill: Fill, draft: Draft | None
+    ) -> AttachfsError | None:
+        download = endpoints.download(path, self._settings.policy)
+        pump = partial(fill.pump, self._streams, download)
+        try:
+            try:
+                await self._pumped(fill, pump)
+            except OSError as error:  # the disk is full, or worse: go on in memory
+                if draft is None:
+                    raise
+                self._without_store(error)
+                if fill.size_bytes > self._settings.memory_bytes:
+                    raise
+                await trio.to_thread.run_sync(fill.move_to, MemorySink(), limiter=self._large)
+                draft.drop()
+                draft = None
+                await self._pumped(fill, pump)
+            if draft is not None and self._store is not None:
+                kept, draft = draft, None
+                await trio.to_thread.run_sync(
+                    self._store.keep, kept, fill.digest, limiter=self._large
+                )
+        except AttachfsError as error:
+            return error
+        except OSError as error:
+            return AttachfsError(f"{path.path}: no room for a local copy: {error.strerror}")
+        finally:
+            if draft is not None:
+                draft.drop()
+        return None
+
+    async def _pumped(self, fill: Fill, pump: Callable[[], None]) -> None:
+        """Pump until the body is whole; every attempt that got on earns the next ones."""
+        while True:
+            before_bytes = fill.digest.size_bytes
+            try:
+                return await self._attempts(pump, limiter=self._large)
+            except (Unreachable, TimedOut):
+                if fill.digest.size_bytes == before_bytes:
+                    raise
+
+    async def _attempts(self, work: Callable[[], T], *, limiter: trio.CapacityLimiter) -> T:
+        """Run blocking work in a thread, again where that may help."""
+        async for attempt in attempts(self._settings.timeout_s):
             with attempt:
-                begun = False
-                async with self._archive.download(request) as incoming:
-                    begun = True
-                    if expected.size_bytes <= self._max_memory_body_bytes:
-                        return await into_memory(incoming, expected)
-                    return await into_file(incoming, expected, self._spool_dir)
+                return await trio.to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=True)
         raise AssertionError("a retry loop ends by return or raise")
+
+    def _without_store(self, error: OSError) -> None:
+        """Say once that the store takes nothing more."""
+        if not self._told:
+            self._told = True
+            _log.warning("the cache directory is of no use, going on in memory", reason=str(error))
 
     def _check_length(
         self, path: AttachmentPath, body: MemoryBody, expected: Expected, digest: str
@@ -156,6 +349,6 @@ class Content:
             self.note_failure(path, error)
             raise
 
-    def _latch(self, key: tuple[AttachmentPath, str], error: AttachfsError) -> None:
-        self._verdicts[key] = error
-        self.note_failure(key[0], error)
+    def _latch(self, path: AttachmentPath, digest: str, error: AttachfsError) -> None:
+        self._verdicts[path, digest] = error
+        self.note_failure(path, error)

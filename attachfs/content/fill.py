@@ -1,74 +1,156 @@
-"""Take a body from the network into memory or an anonymous file, hashed on the way."""
+"""One download under way: a worker thread writes and hashes, readers follow the watermark."""
 
-import hashlib
 import os
-import tempfile
-from pathlib import Path
 from typing import Final
 
 import trio
 
-from attachfs.archive.client import Body as IncomingBody
-from attachfs.content.body import Body, FileBody, MemoryBody
+from attachfs.archive.endpoints import Download
+from attachfs.archive.streams import Streams
+from attachfs.content.sinks import Sink, copy
+from attachfs.content.stored import RunningDigest
 from attachfs.content.verification import Expected
+from attachfs.errors import AttachfsError, Closing, TimedOut
 
-# Written and hashed in a worker thread by this much: a thread's round trip costs 80 us, writing
-# and hashing 1 MiB about 1 ms.
-_BLOCK_BYTES: Final = 1024 * 1024
-
-
-async def into_memory(incoming: IncomingBody, expected: Expected) -> MemoryBody:
-    """Return the whole body, verified; raises `Mismatch`, and what reading raises."""
-    _check_announced(incoming, expected)
-    data = bytearray()
-    async for chunk in incoming.chunks:
-        data += chunk
-        _check_length_so_far(len(data), expected)
-    expected.check(len(data), hashlib.sha256(data).hexdigest())
-    return MemoryBody(bytes(data))
+# The last bytes of a body that is read while it comes: withheld until its hash has agreed, so
+# that no reader gets to the end of bytes that are wrong.
+_WITHHELD_BYTES: Final = 1024 * 1024
 
 
-async def into_file(incoming: IncomingBody, expected: Expected, directory: Path) -> Body:
-    """Return the whole body, verified, in an anonymous file below `directory`.
+class Fill:
+    """Take one body into a sink; its readers read what is below the watermark.
 
-    Raises `Mismatch`, what reading raises, and `OSError` where the disk fails.
+    `verify_first` withholds all of it until the whole hash agrees. `pump` blocks, and belongs to
+    one worker thread at a time; all else belongs to the event loop.
     """
-    _check_announced(incoming, expected)
-    with _anonymous_file(directory) as file:
-        sha256 = hashlib.sha256()
-        received_bytes = 0
-        block = bytearray()
 
-        def store(data: bytes) -> None:
-            sha256.update(data)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(file.fileno(), view) :]
+    def __init__(self, sink: Sink, expected: Expected, *, verify_first: bool) -> None:
+        self._sink = sink
+        self._expected = expected
+        self._verify_first = verify_first
+        self._digest = RunningDigest()
+        self._released_bytes = 0
+        self._waiters: list[tuple[int, trio.Event]] = []
+        self._token = trio.lowlevel.current_trio_token()
+        self._given_up = False
+        self.error: AttachfsError | None = None
+        self.readers = 0
 
-        async for chunk in incoming.chunks:
-            received_bytes += len(chunk)
-            _check_length_so_far(received_bytes, expected)
-            block += chunk
-            if len(block) >= _BLOCK_BYTES:
-                await trio.to_thread.run_sync(store, bytes(block))
-                block.clear()
-        await trio.to_thread.run_sync(store, bytes(block))
-        expected.check(received_bytes, sha256.hexdigest())
-        return FileBody(os.dup(file.fileno()), received_bytes)
+    @property
+    def size_bytes(self) -> int:
+        """The size of the whole body."""
+        return self._expected.size_bytes
 
+    @property
+    def digest(self) -> RunningDigest:
+        """The hash of what has come so far."""
+        return self._digest
 
-def _anonymous_file(directory: Path) -> "tempfile._TemporaryFileWrapper[bytes]":
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return tempfile.TemporaryFile(dir=directory, buffering=0)  # type: ignore[return-value] # a FileIO
+    @property
+    def released_bytes(self) -> int:
+        """How far readers may read."""
+        return self._released_bytes
 
+    def read_now(self, offset: int, size_bytes: int) -> bytes | None:
+        """Return the bytes if all of them have been released, else None."""
+        end = min(offset + size_bytes, self.size_bytes)
+        if end > self._released_bytes:
+            return None
+        return os.pread(self._sink.descriptor, max(0, end - offset), offset)
 
-def _check_announced(incoming: IncomingBody, expected: Expected) -> None:
-    if incoming.length_bytes not in (None, expected.size_bytes):
-        raise expected.mismatch(
-            f"{incoming.length_bytes} bytes are offered, {expected.size_bytes} were recorded", None
-        )
+    async def read(self, offset: int, size_bytes: int, *, timeout_s: float) -> bytes:
+        """Return the bytes once they have been released.
 
+        Raises why the download failed, or `TimedOut` after `timeout_s` seconds in which the
+        watermark did not move.
+        """
+        end = min(offset + size_bytes, self.size_bytes)
+        while self.error is None:
+            data = self.read_now(offset, size_bytes)
+            if data is not None:
+                return data
+            released = trio.Event()
+            self._waiters.append((end, released))
+            if end <= self._released_bytes:
+                continue  # the thread moved on before it could see who waits
+            before_bytes = self._digest.size_bytes
+            with trio.move_on_after(timeout_s):
+                await released.wait()
+            if not released.is_set() and self._digest.size_bytes == before_bytes:
+                raise TimedOut(f"no bytes came for {timeout_s:g} s")
+        raise self.error.with_traceback(None)
 
-def _check_length_so_far(received_bytes: int, expected: Expected) -> None:
-    if received_bytes > expected.size_bytes:
-        raise expected.mismatch(f"more than the {expected.size_bytes} bytes recorded came", None)
+    @property
+    def given_up(self) -> bool:
+        """Tell whether it is no use to join."""
+        return self._given_up
+
+    def move_to(self, sink: Sink) -> None:
+        """Go on in another sink, with what has come so far; blocks; raises `OSError`."""
+        copy(self._sink.descriptor, sink.descriptor, self._digest.size_bytes)
+        self._sink = sink
+
+    def give_up(self) -> None:
+        """Make the thread stop at its next chunk."""
+        self._given_up = True
+
+    def finish(self, error: AttachfsError | None) -> None:
+        """Release all of the verified body, or tell every reader why there is none."""
+        self.error = error
+        if error is None:
+            self._released_bytes = self.size_bytes
+        self._wake()
+
+    def pump(self, streams: Streams, download: Download) -> None:
+        """Take in what is still missing of the body; blocks.
+
+        What an earlier call took in is kept: the rest is asked for, or, where the server sends
+        all of it again, what came already is compared by its hash. Raises `Mismatch` for bytes
+        that are not those expected, `OSError` where the sink fails, and what `streams` raises.
+        """
+        with streams.open(download, offset=self._digest.size_bytes) as stream:
+            self._expected.check_announced(stream.length_bytes)
+            again = RunningDigest()
+            skip_bytes = self._digest.size_bytes - stream.offset
+            for chunk in stream.chunks:
+                if self._given_up:
+                    raise Closing("the last reader has gone")
+                view = memoryview(chunk)
+                if again.size_bytes < skip_bytes:
+                    known = view[: skip_bytes - again.size_bytes]
+                    again.update(known)
+                    view = view[len(known) :]
+                    if again.size_bytes < skip_bytes:
+                        continue
+                    self._check_same(again)
+                if view:
+                    self._take(view)
+        self._expected.check(self._digest.size_bytes, self._digest.hexdigest())
+
+    def _take(self, chunk: memoryview) -> None:
+        begin = self._digest.size_bytes
+        self._expected.check_so_far(begin + len(chunk))
+        self._sink.write(chunk, begin)
+        self._digest.update(chunk)
+        if not self._verify_first:
+            self._release(min(begin + len(chunk), self.size_bytes - _WITHHELD_BYTES))
+
+    def _release(self, end: int) -> None:
+        if end <= self._released_bytes:
+            return
+        self._released_bytes = end
+        if self._waiters:
+            self._token.run_sync_soon(self._wake, idempotent=True)
+
+    def _wake(self) -> None:
+        over = self.error is not None
+        waiters, self._waiters = self._waiters, []
+        for end, released in waiters:
+            if over or end <= self._released_bytes:
+                released.set()
+            else:
+                self._waiters.append((end, released))
+
+    def _check_same(self, again: RunningDigest) -> None:
+        if again.hexdigest() != self._digest.hexdigest():
+            raise self._expected.mismatch("the server sent other bytes the second time", None)

@@ -54,6 +54,18 @@ class Expected:
         if sha256 != self.digest():
             raise self.mismatch("the bytes are not those that were recorded", sha256)
 
+    def check_announced(self, length_bytes: int | None) -> None:
+        """Raise `Mismatch` where another length is announced than the one recorded."""
+        if length_bytes not in (None, self.size_bytes):
+            raise self.mismatch(
+                f"{length_bytes} bytes are offered, {self.size_bytes} were recorded", None
+            )
+
+    def check_so_far(self, received_bytes: int) -> None:
+        """Raise `Mismatch` once more bytes came than were recorded."""
+        if received_bytes > self.size_bytes:
+            raise self.mismatch(f"more than the {self.size_bytes} bytes recorded came", None)
+
     def mismatch(self, reason: str, body_sha256: str | None) -> Mismatch:
         """Return the error that names every digest known."""
         digests = self._digests(body_sha256)

@@ -13,9 +13,11 @@ import trio
 
 from attachfs.archive.auth import BearerAuth
 from attachfs.archive.client import Archive
-from attachfs.archive.transport import async_client
+from attachfs.archive.streams import Streams
+from attachfs.archive.transport import async_client, blocking_client
 from attachfs.catalog.catalog import Catalog
-from attachfs.content.content import Content
+from attachfs.content.content import Content, ContentSettings
+from attachfs.content.store import Store
 from attachfs.errors import MountFailed, SetupError, lone_cause
 from attachfs.mount import mountpoint as mountpoints
 from attachfs.mount.operations import Operations
@@ -47,11 +49,14 @@ async def run(
     only what is a defect of ours, and the mount is then left in place, dead: a backup must not see
     an empty directory.
     """
+    auth = BearerAuth(settings.credentials)
     http = async_client(
-        settings.url,
-        auth=BearerAuth(settings.credentials),
-        ca_bundle=settings.ca_bundle,
-        timeout_s=settings.timeout_s,
+        settings.url, auth=auth, ca_bundle=settings.ca_bundle, timeout_s=settings.timeout_s
+    )
+    streams = Streams(
+        blocking_client(
+            settings.url, auth=auth, ca_bundle=settings.ca_bundle, timeout_s=settings.timeout_s
+        )
     )
     async with (
         _unwrapped(),
@@ -61,7 +66,8 @@ async def run(
         warning = await preflight(archive)
         if warning is not None:
             on_warning(warning)
-        operations = Operations(_file_system(settings, archive, background))
+        store = await trio.to_thread.run_sync(_open_store, settings)
+        operations = Operations(_file_system(settings, archive, streams, store, background))
         _mount(operations, settings.url, mountpoint)
         unmount = True
 
@@ -84,10 +90,32 @@ async def run(
         finally:
             pyfuse3.close(unmount=unmount)
         background.cancel_scope.cancel()
+    streams.close()
     _log.info("unmounted", mountpoint=str(mountpoint))
 
 
-def _file_system(settings: Settings, archive: Archive, background: trio.Nursery) -> FileSystem:
+def _open_store(settings: Settings) -> Store | None:
+    """Open the disk store; without one, the mount does with memory."""
+    store = Store(
+        settings.cache_dir / "objects",
+        max_bytes=settings.cache_size_bytes,
+        min_free_fraction=settings.cache_min_free_fraction,
+    )
+    try:
+        store.prepare()
+    except OSError as error:
+        _log.warning("the cache directory is of no use, going on in memory", reason=str(error))
+        return None
+    return store
+
+
+def _file_system(
+    settings: Settings,
+    archive: Archive,
+    streams: Streams,
+    store: Store | None,
+    background: trio.Nursery,
+) -> FileSystem:
     catalog = Catalog(
         archive,
         background,
@@ -96,12 +124,16 @@ def _file_system(settings: Settings, archive: Archive, background: trio.Nursery)
         untracked=settings.untracked,
     )
     content = Content(
-        archive,
+        streams,
+        store,
         background,
-        policy=settings.scan_policy,
-        memory_bytes=settings.memory_cache_bytes,
-        spool_dir=settings.cache_dir / "spool",
-        verdict_ttl_s=settings.negative_ttl_s,
+        ContentSettings(
+            policy=settings.scan_policy,
+            memory_bytes=settings.memory_cache_bytes,
+            verify_first_bytes=settings.verify_first_bytes,
+            verdict_ttl_s=settings.negative_ttl_s,
+            timeout_s=settings.timeout_s,
+        ),
     )
     return FileSystem(catalog, content, policy=settings.scan_policy)
 

@@ -25,6 +25,8 @@ class Settings:
     memory_cache_bytes: int = 256 * _MIB
     metadata_ttl_s: float = 60.0
     negative_ttl_s: float = 5.0
+    cache_min_free_fraction: float = 0.05
+    verify_first_bytes: int = 4 * _MIB
     timeout_s: float = 30.0
     scan_policy: ScanPolicy = ScanPolicy.BLOCK_BAD
     untracked: bool = False

@@ -34,7 +34,7 @@ class AttachmentHandle:
         """The SHA-256 that the bytes have been or will be checked against."""
         return self._reader.digest
 
-    async def read(self, offset: int, size_bytes: int) -> bytes:
+    async def read(self, offset: int, size_bytes: int) -> bytes | bytearray:
         """Return verified bytes; raises `Stale` where the attachment has gone since the open."""
         if self._gone is None:
             try:
@@ -42,6 +42,10 @@ class AttachmentHandle:
             except NotFound as error:
                 self._gone = Stale(f"gone since it was opened: {error}")
         raise self._gone.with_traceback(None)
+
+    def close(self) -> None:
+        """Let go of the bytes."""
+        self._reader.close()
 
 
 class InfoFile(File):

@@ -8,6 +8,7 @@ from attachfs.archive.endpoints import ScanPolicy
 from attachfs.catalog.catalog import Catalog
 from attachfs.content.content import Content
 from attachfs.errors import (
+    AttachfsError,
     IsADirectory,
     NoSuchXattr,
     NotADirectory,
@@ -131,28 +132,39 @@ class FileSystem:
         self._files[fh] = (inode, handle)
         opened = Opened(
             fh=fh,
-            keep_cache=inode.content_tag in (None, handle.tag),
+            keep_cache=inode.content_tag in (None, handle.tag) and not inode.doubtful,
             size_changed=inode.told_size_bytes not in (None, handle.size_bytes),
         )
         inode.content_tag = handle.tag
+        inode.doubtful = False
         inode.told_size_bytes = handle.size_bytes
         return opened
 
-    async def read(self, fh: int, offset: int, size_bytes: int) -> bytes:
+    async def read(self, fh: int, offset: int, size_bytes: int) -> bytes | bytearray:
         """Return all bytes asked for, fewer only at the end of the file, else raise.
 
         Raises `Stale` once another size or content than this handle's was told to the kernel:
         size and pages are the inode's, so old bytes would be cut to the new size, or cached as new.
         """
         inode, handle = self._files[fh]
-        data = await handle.read(offset, size_bytes)
+        try:
+            data = await handle.read(offset, size_bytes)
+        except AttachfsError:
+            inode.doubtful = True  # what was read before may be of bytes that were never verified
+            raise
         if (inode.told_size_bytes, inode.content_tag) != (handle.size_bytes, handle.tag):
             raise Stale("the file has changed since it was opened")
         return data
 
     def release(self, fh: int) -> None:
         """Close a file."""
-        self._files.pop(fh, None)
+        inode_and_handle = self._files.pop(fh, None)
+        if inode_and_handle is not None:
+            inode_and_handle[1].close()
+
+    def ino_of(self, fh: int) -> int:
+        """Return the inode number behind an open file."""
+        return self._files[fh][0].node.ino
 
     async def getxattr(self, ino: int, name: bytes) -> bytes:
         """Return an extended attribute's value; other namespaces than `user` cost nothing."""

@@ -74,13 +74,15 @@ class InodeNumbers:
 class Inode(Generic[N]):
     """Hold what the kernel knows of a node.
 
-    Its lookup count, the size last told in bytes, and which content its page cache may hold.
+    Its lookup count, the size last told in bytes, which content its page cache may hold, and
+    whether that is in doubt, because a read failed.
     """
 
     node: N
     lookups: int = 0
     told_size_bytes: int | None = None
     content_tag: object = None
+    doubtful: bool = False
 
 
 class InodeTable(Generic[N]):

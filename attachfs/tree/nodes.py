@@ -75,8 +75,11 @@ class Handle(Protocol):
     def tag(self) -> object:
         """Whatever is equal for equal bytes: tells whether the kernel may keep its pages."""
 
-    async def read(self, offset: int, size_bytes: int) -> bytes:
+    async def read(self, offset: int, size_bytes: int) -> bytes | bytearray:
         """Return all bytes asked for, fewer only at the end of the file."""
+
+    def close(self) -> None:
+        """Let go of the file."""
 
 
 class BytesHandle:
@@ -96,6 +99,9 @@ class BytesHandle:
     async def read(self, offset: int, size_bytes: int) -> bytes:
         """Return all bytes asked for, fewer only at the end."""
         return self._data[offset : offset + size_bytes]
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class File(Node):

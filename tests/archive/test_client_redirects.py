@@ -22,6 +22,7 @@ from tests.support.archives import (
     TOKEN,
     client,
     declared,
+    streams_of,
     token_of,
     uuid_in,
 )
@@ -31,8 +32,11 @@ _RECORD = {"identity": f"assets/{ASSET}", "attributes": {}}
 
 
 async def _body(archive: Archive, path: AttachmentPath) -> bytes:
-    async with archive.download(endpoints.download(path, ScanPolicy.ALLOW)) as body:
-        return b"".join([chunk async for chunk in body.chunks])
+    def read() -> bytes:
+        with streams_of(archive).open(endpoints.download(path, ScanPolicy.ALLOW)) as stream:
+            return b"".join([bytes(chunk) for chunk in stream.chunks])
+
+    return await trio.to_thread.run_sync(read)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -32,6 +32,8 @@ _TAKEN: list[tuple[str, str, Any]] = [
     ("DATATRAILS_APPREG_SECRET_FILENAME", "/secret", Path("/secret")),
     ("ATTACHFS_CACHE_DIR", "/cache", Path("/cache")),
     ("ATTACHFS_CACHE_SIZE", "2GiB", 2 * 1024**3),
+    ("ATTACHFS_CACHE_MIN_FREE", "7.5%", 0.075),
+    ("ATTACHFS_VERIFY_FIRST", "all", 2**63 - 1),
     ("ATTACHFS_MEMORY_CACHE", "3MiB", 3 * 1024**2),
     ("ATTACHFS_METADATA_TTL", "1h30m", 5400.0),
     ("ATTACHFS_SCAN_POLICY", "require-ok", "require-ok"),
@@ -115,7 +117,7 @@ def test_a_mount_is_made_by_variables_alone(
     for name in ("bad-invoice", "temperature-log"):
         (path,) = mountpoint.rglob(SAMPLE[f"blob:{name}"])
         assert path.read_bytes()
-    assert (cache / "spool").is_dir()  # where it was too large for the memory
+    assert (cache / "objects" / "sha256").is_dir()
     assert "[debug" in Path(done.stdout.rstrip().partition("; log: ")[2]).read_text()
     assert attachfs("umount", mountpoint).returncode == 0
 

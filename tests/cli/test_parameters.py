@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attachfs.cli.parameters import Duration, Size, parse_duration, parse_size
+from attachfs.cli.parameters import (
+    EVERYTHING_BYTES,
+    Duration,
+    Percentage,
+    Size,
+    SizeOrAll,
+    parse_duration,
+    parse_percentage,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -126,3 +135,28 @@ def test_click_takes_them_as_types() -> None:
         Size().convert("lots", None, None)
     with pytest.raises(click.BadParameter, match="30s"):
         Duration().convert("soon", None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("5%", 0.05), (" 0 %", 0), ("100%", 1), ("7.5%", 0.075)]
+)
+def test_percentages_are_read(text: str, expected: float) -> None:
+    """As fractions."""
+    assert parse_percentage(text) == expected
+    assert Percentage().convert(text, None, None) == expected
+    assert Percentage().convert(expected, None, None) == expected
+
+
+@pytest.mark.parametrize("text", ["", "5", "101%", "-1%", "5 percent", "%", "5%%", "1e1%"])
+def test_what_is_no_percentage_is_refused(text: str) -> None:
+    """With how to write one."""
+    with pytest.raises(click.BadParameter, match="5%"):
+        Percentage().convert(text, None, None)
+
+
+def test_all_is_a_size_where_it_may_be() -> None:
+    """It is larger than anything."""
+    assert SizeOrAll().convert("all", None, None) == EVERYTHING_BYTES
+    assert SizeOrAll().convert("4MiB", None, None) == 4 * 1024**2
+    with pytest.raises(click.BadParameter, match="512MiB"):
+        SizeOrAll().convert("everything", None, None)

@@ -1,5 +1,6 @@
 """Verified bytes: from memory, or else from one download that all readers share."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ async def test_nothing_is_downloaded_before_a_byte_is_asked_for(estate: Estate) 
 async def test_readers_at_once_share_one_download(estate: Estate) -> None:
     """However many, each gets its bytes."""
     path = estate.one(_BIG)
-    got: list[bytes] = []
+    got: list[bytes | bytearray] = []
     async with estate.mounted() as mounted:
 
         async def read(number: int) -> None:
@@ -101,34 +102,73 @@ async def test_memory_is_never_exceeded(estate: Estate) -> None:
 
 
 @pytest.mark.parametrize("memory_bytes", [0, 1, 7])
-async def test_bodies_beyond_the_memory_go_through_a_file(
-    estate: Estate, tmp_path: Path, memory_bytes: int
+async def test_bodies_beyond_the_memory_come_from_the_store(
+    estate: Estate, memory_bytes: int
 ) -> None:
-    """They are read as well, are verified as well, and are not kept in memory."""
+    """They are verified as well, downloaded once, and not kept in memory."""
     path = estate.one(b"evidence")
-    async with estate.mounted(memory_bytes=memory_bytes) as mounted:
-        reader = _reader(mounted.content, path, b"evidence")
-        assert await reader.read(0, 4) == b"evid"
-        assert await reader.read(4, 4) == b"ence"
-        assert mounted.content._memory.currsize == 0
-        assert (tmp_path / "spool").is_dir()
-        assert await estate.count() == 1
-        estate.demo.edit_blob(path.attachment, flip_body_byte=3)
-        with pytest.raises(Mismatch):
-            await _reader(mounted.content, path, b"evidence").read(0, 4)
-        assert await reader.read(0, 8) == b"evidence"
-
-
-async def test_a_local_disk_in_trouble_is_told_as_such(estate: Estate, tmp_path: Path) -> None:
-    """As an error of ours, latched like the others."""
-    path = estate.one(b"evidence")
-    (tmp_path / "spool").write_text("in the way")
-    async with estate.mounted(memory_bytes=0) as mounted:
+    async with estate.mounted(memory_bytes=memory_bytes, stored=True) as mounted:
         for _ in range(3):
-            with pytest.raises(AttachfsError, match="no room for a local copy"):
-                await _reader(mounted.content, path, b"evidence").read(0, 8)
+            reader = _reader(mounted.content, path, b"evidence")
+            assert await reader.read(0, 4) == b"evid"
+            assert await reader.read(4, 4) == b"ence"
+        assert mounted.content._memory.currsize == 0
         assert await estate.count() == 1
-        assert "local copy" in (mounted.content.last_error(path) or "")
+
+
+@pytest.mark.parametrize("size", [8, 3_000_000])
+async def test_a_restart_with_a_warm_store_downloads_nothing(estate: Estate, size: int) -> None:
+    """The right is asked for again, the bytes are not."""
+    content = bytes(range(8)) * (size // 8)
+    path = estate.one(content)
+    for _ in range(2):
+        async with estate.mounted(stored=True) as mounted:
+            reader = _reader(mounted.content, path, content)
+            assert await reader.read(0, size) == content
+            reader.close()
+    assert await estate.count() == 1
+
+
+@pytest.mark.parametrize("size", [8, 3_000_000])
+async def test_a_byte_flipped_in_the_store_is_never_served(
+    estate: Estate, tmp_path: Path, expected_warnings: set[str], size: int
+) -> None:
+    """The object is fetched again, and no reader notices."""
+    expected_warnings.add("an object of the store is damaged")
+    content = bytes(range(8)) * (size // 8)
+    path = estate.one(content)
+    for _ in range(2):
+        async with estate.mounted(stored=True) as mounted:
+            assert await _reader(mounted.content, path, content).read(0, size) == content
+        (stored,) = (tmp_path / "objects" / "sha256").glob("*/*")
+        with stored.open("r+b") as file:
+            file.seek(size - 1)
+            file.write(b"x")
+    assert await estate.count() == 2
+
+
+@pytest.mark.parametrize("size", [8, 3_000_000])
+async def test_a_disk_in_trouble_is_done_without(
+    estate: Estate, tmp_path: Path, expected_warnings: set[str], size: int
+) -> None:
+    """The bytes are held in memory, and it is said once."""
+    expected_warnings.add("the cache directory is of no use")
+    contents = [bytes([number]) * size for number in range(3)]
+    paths = [estate.one(content) for content in contents]
+    async with estate.mounted(stored=True) as mounted:
+        shutil.rmtree(tmp_path / "objects")
+        for path, content in zip(paths, contents, strict=True):
+            assert await _reader(mounted.content, path, content).read(0, size) == content
+
+
+async def test_a_body_for_which_there_is_no_room_at_all_is_an_error(estate: Estate) -> None:
+    """It says which options would help."""
+    content = bytes(3_000_000)
+    path = estate.one(content)
+    async with estate.mounted(memory_bytes=1_000_000) as mounted:
+        with pytest.raises(AttachfsError, match="--memory-cache"):
+            await _reader(mounted.content, path, content).read(0, 1)
+        assert await estate.count() == 0
 
 
 async def test_an_empty_attachment_needs_no_download(estate: Estate) -> None:
@@ -181,7 +221,7 @@ async def test_a_reader_who_leaves_does_not_stop_the_others(estate: Estate) -> N
     """They get their bytes from the same download."""
     path = estate.one(b"evidence")
     estate.demo.fail_next(path_regex=BLOB_PATHS, status=0, delay_s=0.2)
-    got: list[bytes] = []
+    got: list[bytes | bytearray] = []
     async with estate.mounted() as mounted:
         reader = _reader(mounted.content, path, b"evidence")
 

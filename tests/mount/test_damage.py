@@ -203,11 +203,14 @@ def test_a_mapping_of_damaged_bytes_shows_none(
     run: Callable[..., Done],
     size: int,
 ) -> None:
-    """A program that maps the file and looks is ended by SIGBUS: a mapping has no errno."""
+    """A program that maps the file and looks is ended by SIGBUS: a mapping has no errno.
+
+    Of a large one, which is read while it comes, that is told of its end at the latest.
+    """
     shared.expected_warnings.add("the bytes are not those that were recorded")
     path = evidence(size)
     shared_archive.edit("blobs", path.name, flip_body_byte=size - 1)
-    script = "import mmap, sys; f = open(sys.argv[1], 'rb'); mmap.mmap(f.fileno(), 0, prot=1)[0]"
+    script = "import mmap, sys; f = open(sys.argv[1], 'rb'); mmap.mmap(f.fileno(), 0, prot=1)[-1]"
     assert run(sys.executable, "-c", script, path).returncode == -signal.SIGBUS
     assert _pages_in_cache(path) == 0
 

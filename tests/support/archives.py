@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import httpx
 import trio
@@ -18,9 +19,11 @@ from attachfs.archive.credentials import Credentials, GivenToken
 from attachfs.archive.endpoints import ScanPolicy
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.secrets import Secret
-from attachfs.archive.transport import async_client
+from attachfs.archive.streams import Streams
+from attachfs.archive.transport import async_client, blocking_client
 from attachfs.catalog.catalog import Catalog
-from attachfs.content.content import Content
+from attachfs.content.content import Content, ContentSettings
+from attachfs.content.store import Store
 from attachfs.demo.launch import RunningArchive
 from attachfs.tree.filesystem import FileSystem
 
@@ -31,6 +34,8 @@ OTHER = "c4444444-4444-4444-8444-444444444444"
 HOLDER = Holder(ASSET)
 PATH = AttachmentPath(HOLDER, ATTACHMENT)
 TOKEN = "a-token.that-is.secret"
+
+_STREAMS: WeakKeyDictionary[Archive, Streams] = WeakKeyDictionary()
 
 
 def sha256(content: bytes) -> str:
@@ -66,8 +71,11 @@ async def client(
     """Offer a client as a mount has it."""
     auth = BearerAuth(credentials or GivenToken(Secret(TOKEN)))
     http = async_client(url, auth=auth, ca_bundle=ca_bundle, timeout_s=timeout_s)
+    blocking = blocking_client(url, auth=auth, ca_bundle=ca_bundle, timeout_s=timeout_s)
     async with Archive(http, timeout_s=timeout_s) as archive:
+        _STREAMS[archive] = Streams(blocking)
         yield archive
+    blocking.close()
 
 
 def said(status: int = 200, value: Any = None, **headers: str) -> httpx.Response:
@@ -92,8 +100,17 @@ async def scripted(
         auth=auth,
         timeout=timeout_s,
     )
+    blocking = httpx.Client(
+        base_url="https://archive.example", transport=httpx.MockTransport(answer), auth=auth
+    )
     async with Archive(http, timeout_s=timeout_s) as archive:
+        _STREAMS[archive] = Streams(blocking)
         yield archive
+
+
+def streams_of(archive: Archive) -> Streams:
+    """Return the blocking side of a client."""
+    return _STREAMS[archive]
 
 
 @dataclass
@@ -109,13 +126,16 @@ class Mounted:
 def build(
     archive: Archive,
     nursery: trio.Nursery,
-    spool_dir: Path,
+    cache_dir: Path,
     *,
     policy: ScanPolicy = ScanPolicy.BLOCK_BAD,
     metadata_ttl_s: float = 60.0,
     negative_ttl_s: float = 5.0,
     memory_bytes: int = 64 * 1024 * 1024,
     untracked: bool = False,
+    stored: bool = False,
+    verify_first_bytes: int = 4 * 1024 * 1024,
+    timeout_s: float = 10.0,
 ) -> Mounted:
     """Assemble a file system as a mount does."""
     catalog = Catalog(
@@ -125,14 +145,18 @@ def build(
         negative_ttl_s=negative_ttl_s,
         untracked=untracked,
     )
-    content = Content(
-        archive,
-        nursery,
+    store = None
+    if stored:
+        store = Store(cache_dir, max_bytes=1024**3, min_free_fraction=0)
+        store.prepare()
+    settings = ContentSettings(
         policy=policy,
         memory_bytes=memory_bytes,
-        spool_dir=spool_dir,
+        verify_first_bytes=verify_first_bytes,
         verdict_ttl_s=negative_ttl_s,
+        timeout_s=timeout_s,
     )
+    content = Content(streams_of(archive), store, nursery, settings)
     return Mounted(FileSystem(catalog, content, policy=policy), catalog, content, archive)
 
 

@@ -76,7 +76,7 @@ class Estate:
             client(self.running.url, credentials=credentials, timeout_s=timeout_s) as archive,
             trio.open_nursery() as nursery,
         ):
-            yield build(archive, nursery, self._tmp_path / "spool", policy=policy, **limits)
+            yield build(archive, nursery, self._tmp_path / "objects", policy=policy, **limits)
             nursery.cancel_scope.cancel()
 
     async def requests(self, path_regex: str = "") -> list[Logged]:

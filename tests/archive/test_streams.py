@@ -1,8 +1,7 @@
-"""Attachments' bytes under way: opened after retries, read chunk by chunk, closed."""
+"""Attachments' bytes under way, in worker threads: opened, read chunk by chunk, closed."""
 
 import pytest
 import trio
-from trio.testing import MockClock
 
 from attachfs.archive import endpoints
 from attachfs.archive.client import Archive
@@ -12,15 +11,21 @@ from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.secrets import Secret
 from attachfs.demo.launch import RunningArchive
 from attachfs.errors import AttachfsError, BadReply, BlockedByScan, NotFound, TimedOut, Unreachable
-from tests.support.archives import PATH, client, declared, scripted, settled, token_of, uuid_in
-from tests.support.canned import reply, start_canned
+from tests.support.archives import PATH, client, declared, settled, streams_of, token_of, uuid_in
+from tests.support.canned import Asked, reply, start_canned
 
 _CALL = endpoints.download(PATH, ScanPolicy.BLOCK_BAD)
 
 
-async def _read(archive: Archive, call: endpoints.Download = _CALL) -> tuple[int | None, bytes]:
-    async with archive.download(call) as body:
-        return body.length_bytes, b"".join([chunk async for chunk in body.chunks])
+async def _read(
+    archive: Archive, call: endpoints.Download = _CALL, *, offset: int = 0
+) -> tuple[int, int | None, bytes]:
+    def read() -> tuple[int, int | None, bytes]:
+        with streams_of(archive).open(call, offset=offset) as stream:
+            content = b"".join([bytes(chunk) for chunk in stream.chunks])
+            return stream.offset, stream.length_bytes, content
+
+    return await trio.to_thread.run_sync(read)
 
 
 @pytest.mark.parametrize("content", [b"", b"x", bytes(range(256)) * 10_000])
@@ -36,7 +41,7 @@ async def test_bytes_come_whole_announced_or_chunked(
     credentials = GivenToken(Secret(token_of(running)))
     async with client(running.url, credentials=credentials) as archive:
         call = endpoints.download(path, ScanPolicy.BLOCK_BAD)
-        assert await _read(archive, call) == (len(content) if announced else None, content)
+        assert await _read(archive, call) == (0, len(content) if announced else None, content)
 
 
 @pytest.mark.parametrize(
@@ -64,21 +69,12 @@ async def test_the_servers_own_table_of_scans_is_met(
     credentials = GivenToken(Secret(token_of(running)))
     async with client(running.url, credentials=credentials) as archive:
         if allowed:
-            assert (await _read(archive, call))[1] == b"evidence"
+            assert (await _read(archive, call))[2] == b"evidence"
         else:
             with pytest.raises(BlockedByScan, match="not safe"):
                 await _read(archive, call)
         await settled()
     assert len(running.archive.requests()) == 1
-
-
-@pytest.mark.usefixtures("quick_retries")
-async def test_a_body_is_opened_after_retries(nursery: trio.Nursery) -> None:
-    """Trouble before the headers is not noticed."""
-    answers = [b"", reply(503), reply(200, b"evidence")]
-    canned = await start_canned(nursery, lambda _: answers.pop(0))
-    async with client(canned.url) as archive:
-        assert await _read(archive) == (8, b"evidence")
 
 
 @pytest.mark.parametrize(
@@ -113,30 +109,56 @@ async def test_a_stalled_body_is_given_up(nursery: trio.Nursery) -> None:
 
 
 async def test_a_body_left_half_read_closes_its_connection(nursery: trio.Nursery) -> None:
-    """A reader may leave, by itself or cancelled, and the server learns of it."""
+    """A reader may leave, and the server learns of it."""
     canned = await start_canned(nursery, lambda _: [reply(200, b"evid", length=8), trio.Event()])
+
+    def leave(archive: Archive) -> None:
+        with streams_of(archive).open(_CALL):
+            pass
+
     async with client(canned.url) as archive:
-        async with archive.download(_CALL) as body:
-            async for chunk in body.chunks:
-                assert chunk == b"evid"
-                break
-        await canned.hung_up.wait()
-        canned.hung_up = trio.Event()
-        with trio.move_on_after(0.05) as scope:
-            await _read(archive)
-        assert scope.cancelled_caught
+        await trio.to_thread.run_sync(leave, archive)
         await canned.hung_up.wait()
 
 
-async def test_an_unanswered_download_is_given_up_in_time(
-    autojump_clock: MockClock,
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (reply(206, b"ence", Content_Range="bytes 4-7/8"), (4, 8, b"ence")),
+        (reply(206, b"ence", Content_Range="bytes 4-7/*"), (4, 8, b"ence")),
+        (reply(200, b"evidence"), (0, 8, b"evidence")),
+    ],
+)
+async def test_a_body_is_gone_on_with_where_the_server_can(
+    nursery: trio.Nursery, answer: bytes, expected: tuple[int, int, bytes]
 ) -> None:
-    """The bound holds until the headers are there."""
+    """Else it comes from its start, and the stream says so."""
+    canned = await start_canned(nursery, lambda _: answer)
+    async with client(canned.url) as archive:
+        assert await _read(archive, offset=4) == expected
+    (asked,) = canned.requests
+    assert asked.headers["range"] == "bytes=4-"
 
-    async def never(_: object) -> None:
-        await trio.sleep_forever()
 
-    async with scripted(never, timeout_s=5) as archive:
-        with pytest.raises(TimedOut, match="within 5 s"):
-            await _read(archive)
-    assert autojump_clock.current_time() == pytest.approx(5)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        reply(206, b"denc", Content_Range="bytes 3-6/8"),
+        reply(206, b"ence"),
+        reply(206, b"ence", Content_Range="pages 4-7/8"),
+        reply(416, Content_Range="bytes */8"),
+        reply(500),
+    ],
+)
+async def test_a_rest_that_is_not_what_was_asked_for_is_asked_for_whole(
+    nursery: trio.Nursery, wrong: bytes
+) -> None:
+    """A server that does not know ranges well is not asked for one a second time."""
+
+    def script(asked: Asked) -> bytes:
+        return wrong if "range" in asked.headers else reply(200, b"evidence")
+
+    canned = await start_canned(nursery, script)
+    async with client(canned.url) as archive:
+        assert await _read(archive, offset=4) == (0, 8, b"evidence")
+    assert len(canned.requests) == 2

@@ -1,0 +1,107 @@
+"""Hold a directory of objects, shared by processes, to a bound of bytes."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+# Evicting goes this far below the bound (a sixteenth), so that a full store does not look at all
+# of its objects for each new one.
+_SLACK_SHIFT: Final = 4
+_USED_DIGITS: Final = 20
+
+
+class Quota:
+    """Count the bytes below `objects` and evict the least recently used files there.
+
+    The count stands in the file `ledger`, locked (flock(2)) while it is changed, so that several
+    processes share one bound; it is counted anew whenever something is evicted. A file's mtime
+    is when it was last used. All methods block and may be called from any thread.
+    """
+
+    def __init__(
+        self, objects: Path, ledger: Path, *, max_bytes: int, min_free_fraction: float
+    ) -> None:
+        self._objects = objects
+        self._ledger = ledger
+        self._max_bytes = max_bytes
+        self._min_free_fraction = min_free_fraction
+
+    def recount(self) -> int:
+        """Count the bytes in use and return them."""
+        with self._locked() as ledger:
+            used_bytes = sum(size for _, size, _ in self._files())
+            _write(ledger, used_bytes)
+        return used_bytes
+
+    def reserve(self, size_bytes: int) -> None:
+        """Make room for `size_bytes` more, evicting what was not used for longest.
+
+        An object larger than all of the bound evicts everything and is let in. Raises `OSError`
+        (ENOSPC) where even then too little of the disk would be left free.
+        """
+        with self._locked() as ledger:
+            used_bytes = _read(ledger)
+            excess_bytes = max(
+                used_bytes + size_bytes - self._max_bytes, self._missing_free_bytes(size_bytes)
+            )
+            if excess_bytes > 0:
+                used_bytes = self._evict(excess_bytes)
+                if self._missing_free_bytes(size_bytes) > 0:
+                    _write(ledger, used_bytes)
+                    raise OSError(errno.ENOSPC, "the disk of the cache is almost full")
+            _write(ledger, used_bytes + size_bytes)
+
+    def give_back(self, size_bytes: int) -> None:
+        """Take back a reservation, or what an object used that is no more."""
+        with self._locked() as ledger:
+            _write(ledger, max(0, _read(ledger) - size_bytes))
+
+    def _evict(self, excess_bytes: int) -> int:
+        """Remove the oldest files, `excess_bytes` of them and some; returns the bytes left."""
+        files = sorted(self._files())
+        used_bytes = sum(size for _, size, _ in files)
+        goal_bytes = used_bytes - excess_bytes - (self._max_bytes >> _SLACK_SHIFT)
+        for _, size_bytes, path in files:
+            if used_bytes <= goal_bytes:
+                break
+            with suppress(FileNotFoundError):  # another process was faster
+                os.unlink(path)  # noqa: PTH108 - a string, of up to 100,000
+            used_bytes -= size_bytes
+        return used_bytes
+
+    def _files(self) -> Iterator[tuple[int, int, str]]:
+        """Yield time of last use (ns), size in bytes and path of every object."""
+        with os.scandir(self._objects) as folders:
+            for folder in folders:
+                with suppress(NotADirectoryError), os.scandir(folder) as files:
+                    for file in files:
+                        with suppress(FileNotFoundError):
+                            status = file.stat(follow_symlinks=False)
+                            yield status.st_mtime_ns, status.st_size, file.path
+
+    def _missing_free_bytes(self, size_bytes: int) -> int:
+        disk = os.statvfs(self._objects)
+        wanted_bytes = int(disk.f_blocks * disk.f_frsize * self._min_free_fraction)
+        return wanted_bytes + size_bytes - disk.f_bavail * disk.f_frsize
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        ledger = os.open(self._ledger, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(ledger, fcntl.LOCK_EX)
+            yield ledger
+        finally:
+            os.close(ledger)
+
+
+def _read(ledger: int) -> int:
+    text = os.pread(ledger, _USED_DIGITS, 0)
+    return int(text) if text.isdigit() else 0
+
+
+def _write(ledger: int, used_bytes: int) -> None:
+    os.pwrite(ledger, b"%0*d" % (_USED_DIGITS, used_bytes), 0)

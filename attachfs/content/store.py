@@ -1,0 +1,212 @@
+"""The disk store: verified bodies by their SHA-256, shared by all mounts of a user."""
+
+import fcntl
+import hashlib
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+from weakref import WeakValueDictionary
+
+import structlog
+from cachetools import LRUCache
+
+from attachfs.content.quota import Quota
+from attachfs.content.sinks import write_all
+from attachfs.content.stored import (
+    Damaged,
+    RunningDigest,
+    Signature,
+    StoredBody,
+    signature_of,
+    trailer_size,
+)
+
+_MAX_VERIFIED: Final = 100_000
+# An object's time of last use is written at most this often: writing it costs the other mounts
+# that share the store their verification.
+_TOUCH_EVERY_NS: Final = 60 * 10**9
+
+_log = structlog.get_logger(__name__)
+
+
+class Draft:
+    """Take the bytes of one body until it is known whether they are the right ones.
+
+    Must be ended by `keep` or `drop`. All methods block.
+    """
+
+    def __init__(self, path: Path, descriptor: int, on_drop: Callable[[], None]) -> None:
+        self._path = path
+        self._on_drop = on_drop
+        self.descriptor = descriptor
+
+    def write(self, chunk: bytes | memoryview, offset: int) -> None:
+        """Write all of a chunk at `offset` bytes; raises `OSError`."""
+        write_all(self.descriptor, chunk, offset)
+
+    def keep(self, path: Path) -> None:
+        """Give it its name; raises `OSError`."""
+        self._path.rename(path)
+        fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+
+    def drop(self) -> None:
+        """Remove it; its descriptor stays open."""
+        with suppress(OSError):
+            self._path.unlink()
+            self._on_drop()
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+class Store:
+    """Keep verified bodies below `root`, one file each, at most `max_bytes` together.
+
+    `min_free_fraction` of the disk is left free. Nothing is synced: what a crash damages is found
+    by verification and is a miss. Files have mode 0600, directories 0700. All methods block and
+    may be called from any thread; several processes may share a root.
+    """
+
+    def __init__(self, root: Path, *, max_bytes: int, min_free_fraction: float) -> None:
+        self._root = root
+        self._objects = root / "sha256"
+        self._drafts = root / "drafts"
+        self._quota = Quota(
+            self._objects,
+            root / "ledger",
+            max_bytes=max_bytes,
+            min_free_fraction=min_free_fraction,
+        )
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._live: WeakValueDictionary[str, StoredBody] = WeakValueDictionary()
+        self._verified: LRUCache[str, Signature] = LRUCache(_MAX_VERIFIED)
+
+    def prepare(self) -> None:
+        """Make the directories, remove what crashes left, count; raises `OSError`."""
+        for directory in (self._root, self._objects, self._drafts):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for draft in self._drafts.iterdir():
+            _remove_orphan(draft)
+        self._quota.recount()
+
+    def create(self, size_bytes: int) -> Draft:
+        """Return a draft for a body of `size_bytes`, others evicted for it; raises `OSError`."""
+        reserved_bytes = size_bytes + trailer_size(size_bytes)
+        self._quota.reserve(reserved_bytes)
+        try:
+            descriptor, name = tempfile.mkstemp(dir=self._drafts)
+        except OSError:
+            self._quota.give_back(reserved_bytes)
+            raise
+        # Held as long as the descriptor is open: a draft without it is an orphan.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return Draft(Path(name), descriptor, lambda: self._quota.give_back(reserved_bytes))
+
+    def keep(self, draft: Draft, digest: RunningDigest) -> StoredBody:
+        """Make a verified draft an object; returns its body. Raises `OSError`."""
+        draft.write(digest.trailer(), digest.size_bytes)
+        self._name(draft, digest.hexdigest())
+        body = StoredBody(os.dup(draft.descriptor), digest.hexdigest(), digest.size_bytes)
+        body.trust()
+        with self._lock:
+            self._live[body.digest] = body
+            self._verified[body.digest] = body.signature
+        return body
+
+    def put(self, data: bytes, digest: str) -> None:
+        """Store a small verified body, of one piece at most; raises `OSError`."""
+        draft = self.create(len(data))
+        try:
+            draft.write(data, 0)
+            self._name(draft, digest)
+        except OSError:
+            draft.drop()
+            raise
+
+    def get(self, digest: str, size_bytes: int) -> bytes | None:
+        """Return a small object whole, verified now; None where there is no good one."""
+        try:
+            with self._path(digest).open("rb", buffering=0) as file:
+                data = file.read(size_bytes + 1)
+                _touch(file.fileno())
+        except OSError:
+            return None
+        if len(data) == size_bytes and hashlib.sha256(data).hexdigest() == digest:
+            return data
+        self.discard(digest, f"the object {digest} is damaged")
+        return None
+
+    def find(self, digest: str, size_bytes: int) -> StoredBody | None:
+        """Return the object with that digest, None where there is no whole one of that size."""
+        with self._lock:
+            body = self._live.get(digest)
+        if body is not None and body.size_bytes == size_bytes:
+            return body
+        path = self._path(digest)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return None
+        try:
+            before = signature_of(descriptor)
+            _touch(descriptor)
+            body = StoredBody(descriptor, digest, size_bytes)
+        except (Damaged, OSError) as error:
+            self.discard(digest, str(error))
+            return None
+        with self._lock:
+            if self._verified.get(digest) == before:
+                body.trust()
+                self._verified[digest] = body.signature
+            return self._live.setdefault(digest, body)
+
+    def learn(self, body: StoredBody) -> None:
+        """Remember that a body has been verified to its end."""
+        with self._lock:
+            self._verified[body.digest] = body.signature
+
+    def discard(self, digest: str, reason: str) -> None:
+        """Remove a damaged object, so that it is a miss."""
+        _log.warning("an object of the store is damaged, it is fetched again", reason=reason)
+        path = self._path(digest)
+        with self._lock:
+            self._live.pop(digest, None)
+            self._verified.pop(digest, None)
+        with suppress(OSError):
+            size_bytes = path.stat().st_size
+            path.unlink()
+            self._quota.give_back(size_bytes)
+
+    def _name(self, draft: Draft, digest: str) -> None:
+        path = self._path(digest)
+        try:
+            draft.keep(path)
+        except FileNotFoundError:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            draft.keep(path)
+
+    def _path(self, digest: str) -> Path:
+        return self._objects / digest[:2] / digest[2:]
+
+
+def _remove_orphan(draft: Path) -> None:
+    """Remove a draft whose process has ended: nobody holds its lock."""
+    with suppress(OSError):
+        descriptor = os.open(draft, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def _touch(descriptor: int) -> None:
+    """Note that an object is used now."""
+    if time.time_ns() - os.fstat(descriptor).st_mtime_ns > _TOUCH_EVERY_NS:
+        os.utime(descriptor)

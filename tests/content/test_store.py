@@ -1,0 +1,166 @@
+"""The disk store: kept, found, bounded, shared, and never in the way."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from attachfs.content.store import Store
+from attachfs.content.stored import PIECE_BYTES, RunningDigest, StoredBody
+from tests.support.archives import sha256
+
+_MIB = 1024 * 1024
+
+
+def _store(root: Path, *, max_bytes: int = 100 * _MIB, min_free: float = 0.0) -> Store:
+    store = Store(root, max_bytes=max_bytes, min_free_fraction=min_free)
+    store.prepare()
+    return store
+
+
+def _content(number: int, size: int = _MIB) -> bytes:
+    return number.to_bytes(4, "big") * (size // 4)
+
+
+def _keep(store: Store, content: bytes) -> StoredBody:
+    draft = store.create(len(content))
+    running = RunningDigest()
+    draft.write(content, 0)
+    running.update(content)
+    return store.keep(draft, running)
+
+
+def _used(root: Path) -> int:
+    return sum(
+        path.stat().st_size for path in root.rglob("*") if path.parent.parent.name == "sha256"
+    )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where a store may be."""
+    return tmp_path / "cache" / "objects"
+
+
+def test_what_was_kept_is_found_again(root: Path) -> None:
+    """In this process and after a restart; what was not is not."""
+    content = _content(1, 3 * PIECE_BYTES)
+    store = _store(root)
+    body = _keep(store, content)
+    assert body.verified
+    assert body.read(0, len(content)) == content
+    for again in (store, _store(root)):
+        found = again.find(sha256(content), len(content))
+        assert found is not None
+        assert found.read(5, 100) == content[5:105]
+    assert store.find(sha256(b"other"), 5) is None
+    assert store.get(sha256(b"other"), 5) is None
+
+
+def test_small_bodies_are_put_and_got_whole(root: Path, expected_warnings: set[str]) -> None:
+    """Verified each time."""
+    expected_warnings.add("an object of the store is damaged")
+    store = _store(root)
+    store.put(b"evidence", sha256(b"evidence"))
+    store.put(b"evidence", sha256(b"evidence"))
+    assert store.get(sha256(b"evidence"), 8) == b"evidence"
+    (path,) = [
+        path for path in root.rglob("*") if path.is_file() and path.parent.parent.name == "sha256"
+    ]
+    path.write_bytes(b"evidencf")
+    assert store.get(sha256(b"evidence"), 8) is None
+    assert not path.exists()
+
+
+def test_an_object_of_another_size_is_a_miss(root: Path, expected_warnings: set[str]) -> None:
+    """It is removed, so that the next download takes its place."""
+    expected_warnings.add("an object of the store is damaged")
+    store = _store(root)
+    content = _content(1, 2 * PIECE_BYTES)
+    _keep(store, content)
+    fresh = _store(root)
+    assert fresh.find(sha256(content), len(content) - 1) is None
+    assert fresh.find(sha256(content), len(content)) is None
+
+
+def test_files_are_private(root: Path) -> None:
+    """0700 and 0600: what a token may read, other users may not."""
+    _keep(_store(root), _content(1))
+    for path in (root, *root.rglob("*")):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_the_bound_is_kept_and_the_oldest_goes(root: Path) -> None:
+    """Never more than one object above it; what was used last stays."""
+    store = _store(root, max_bytes=16 * _MIB)
+    for number in range(64):
+        _keep(store, _content(number))
+        os.utime(store._path(sha256(_content(number))), ns=(0, number * 10**9))
+        assert _used(root) <= 17 * _MIB
+    assert store.find(sha256(_content(63)), _MIB) is not None
+    assert _store(root).get(sha256(_content(0)), _MIB) is None
+
+
+def test_one_that_is_larger_than_the_bound_is_let_in(root: Path) -> None:
+    """It is gone with the next."""
+    store = _store(root, max_bytes=2 * _MIB)
+    big = _content(1, 8 * _MIB)
+    assert _keep(store, big).read(0, 4) == big[:4]
+    _keep(store, _content(2))
+    assert _used(root) == _MIB
+
+
+def test_what_was_found_lately_is_not_the_oldest(root: Path) -> None:
+    """Finding counts as use."""
+    store = _store(root, max_bytes=4 * _MIB)
+    for number in range(4):
+        _keep(store, _content(number))
+        os.utime(store._path(sha256(_content(number))), ns=(0, number * 10**9))
+    fresh = _store(root, max_bytes=4 * _MIB)
+    assert fresh.get(sha256(_content(0)), _MIB) is not None
+    _keep(fresh, _content(9))
+    assert fresh.get(sha256(_content(0)), _MIB) is not None
+    assert fresh.get(sha256(_content(1)), _MIB) is None
+
+
+def test_free_space_is_left(root: Path) -> None:
+    """A disk that is too full takes nothing, and what is there makes room first."""
+    store = _store(root)
+    _keep(store, _content(1))
+    full = _store(root, min_free=1.0)
+    with pytest.raises(OSError, match="almost full"):
+        full.create(10)
+    assert _used(root) == 0
+
+
+def test_drafts_of_the_dead_are_removed(root: Path) -> None:
+    """Those of the living are not."""
+    store = _store(root)
+    draft = store.create(10)
+    (root / "drafts" / "orphan").write_bytes(b"x" * 100)
+    _store(root)
+    assert [path.name for path in (root / "drafts").iterdir()] == [draft._path.name]
+    draft.drop()
+    assert list((root / "drafts").iterdir()) == []
+
+
+def test_two_stores_share_a_directory(root: Path) -> None:
+    """At once, from several threads, with every byte right and one bound."""
+    stores = [_store(root, max_bytes=16 * _MIB) for _ in range(2)]
+    wrong: list[int] = []
+
+    def work(store: Store, first: int) -> None:
+        for number in range(first, first + 40):
+            content = _content(number % 50, 2 * _MIB)
+            body = store.find(sha256(content), len(content)) or _keep(store, content)
+            if body.read(0, len(content)) != content:
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(stores[n % 2], n * 10)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert _used(root) <= (16 + 4 * 2) * _MIB + 64 * 1024
