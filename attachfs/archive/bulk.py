@@ -27,8 +27,9 @@ _BLOCK_BYTES: Final = 1024 * 1024
 class BulkTransport(httpx.BaseTransport):
     """Send requests through urllib3's pools; thread-safe.
 
-    A body's chunks are views of one buffer, each good until the next is asked for. Honours
-    HTTPS_PROXY and NO_PROXY, and raises what httpx raises.
+    A body's chunks are views of two buffers, each good until the next but one is asked for: one
+    can be looked at while the other is filled. Honours HTTPS_PROXY and NO_PROXY, and raises what
+    httpx raises.
     """
 
     def __init__(
@@ -69,10 +70,11 @@ class _Blocks(httpx.SyncByteStream):
         self._request = request
 
     def __iter__(self) -> Iterator[bytes]:
-        buffer = memoryview(bytearray(_BLOCK_BYTES))
+        buffer, other = (memoryview(bytearray(_BLOCK_BYTES)) for _ in range(2))
         try:
             while filled := self._raw.readinto(buffer):
                 yield buffer[:filled]  # type: ignore[misc] # as good as bytes to who takes it
+                buffer, other = other, buffer
         except HTTPError as error:
             raise _translated(error, self._request) from error
 

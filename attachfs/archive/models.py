@@ -5,6 +5,7 @@ The parsers take bytes of a stranger. They raise `BadReply` and nothing else.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -26,7 +27,7 @@ _VOLATILE_FIELDS: Final = frozenset({"at_time"})
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Record:
     """Hold an asset or an event as served, and what the tree needs of it.
 
@@ -41,7 +42,11 @@ class Record:
 
     def attachment(self, attachment_id: str) -> Attachment | None:
         """Return the attachment of that UUID, or None where the record does not name it."""
-        return next((a for a in self.attachments if a.id == attachment_id), None)
+        return self._by_id.get(attachment_id)
+
+    @cached_property
+    def _by_id(self) -> dict[str, Attachment]:
+        return {attachment.id: attachment for attachment in reversed(self.attachments)}
 
     def same_as(self, other: "Record") -> bool:
         """Tell whether both say the same: the server's key order and `at_time` do not count."""

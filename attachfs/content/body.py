@@ -11,6 +11,9 @@ from attachfs.content.stored import StoredBody
 class Body(Protocol):
     """Offer the bytes of an attachment by position."""
 
+    def read_now(self, offset: int, size_bytes: int) -> bytes | bytearray | None:
+        """Return what `read` would if that needs no waiting, else None."""
+
     async def read(self, offset: int, size_bytes: int) -> bytes | bytearray:
         """Return `size_bytes` from `offset` on, fewer only at the end; each byte verified."""
 
@@ -34,9 +37,13 @@ class MemoryBody:
     def __len__(self) -> int:
         return len(self._data)
 
-    async def read(self, offset: int, size_bytes: int) -> bytes:
+    def read_now(self, offset: int, size_bytes: int) -> bytes:
         """Return `size_bytes` from `offset` on, fewer only at the end."""
         return self._data[offset : offset + size_bytes]
+
+    async def read(self, offset: int, size_bytes: int) -> bytes:
+        """Return `size_bytes` from `offset` on, fewer only at the end."""
+        return self.read_now(offset, size_bytes)
 
     def close(self) -> None:
         """Do nothing: whoever else holds it keeps it."""
@@ -52,9 +59,13 @@ class DiskBody:
         self._stored = stored
         self._limiter = limiter
 
+    def read_now(self, offset: int, size_bytes: int) -> bytes | bytearray | None:
+        """Return the bytes if they are verified and in memory, else None."""
+        return self._stored.read_now(offset, size_bytes)
+
     async def read(self, offset: int, size_bytes: int) -> bytes | bytearray:
         """Return the bytes; raises `Damaged` and `OSError`."""
-        data = self._stored.read_now(offset, size_bytes)
+        data = self.read_now(offset, size_bytes)
         if data is not None:
             return data
         return await trio.to_thread.run_sync(
@@ -77,11 +88,12 @@ class FillingBody:
         self.foreign = foreign
         fill.readers += 1
 
+    def read_now(self, offset: int, size_bytes: int) -> bytes | None:
+        """Return the bytes if they have come, else None."""
+        return self._fill.read_now(offset, size_bytes)
+
     async def read(self, offset: int, size_bytes: int) -> bytes:
         """Return the bytes once they have come; raises why they never will."""
-        data = self._fill.read_now(offset, size_bytes)
-        if data is not None:
-            return data
         return await self._fill.read(offset, size_bytes, timeout_s=self._timeout_s)
 
     def close(self) -> None:

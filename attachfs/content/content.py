@@ -68,6 +68,10 @@ class Reader:
         """The attachment's size."""
         return self._expected.size_bytes
 
+    def read_now(self, offset: int, size_bytes: int) -> bytes | bytearray | None:
+        """Return bytes of the attachment if that needs no waiting, else None."""
+        return None if self._body is None else self._body.read_now(offset, size_bytes)
+
     async def read(self, offset: int, size_bytes: int) -> bytes | bytearray:
         """Return bytes of the attachment: all that were asked for, fewer only at the end.
 

@@ -1,6 +1,7 @@
 """One download under way: a worker thread writes and hashes, readers follow the watermark."""
 
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 import trio
@@ -108,8 +109,12 @@ class Fill:
         all of it again, what came already is compared by its hash. Raises `Mismatch` for bytes
         that are not those expected, `OSError` where the sink fails, and what `streams` raises.
         """
-        with streams.open(download, offset=self._digest.size_bytes) as stream:
+        with (
+            streams.open(download, offset=self._digest.size_bytes) as stream,
+            ThreadPoolExecutor(1) as taker,  # ends before the stream, which owns the chunks
+        ):
             self._expected.check_announced(stream.length_bytes)
+            taken: Future[None] | None = None
             again = RunningDigest()
             skip_bytes = self._digest.size_bytes - stream.offset
             for chunk in stream.chunks:
@@ -123,8 +128,12 @@ class Fill:
                     if again.size_bytes < skip_bytes:
                         continue
                     self._check_same(again)
-                if view:
-                    self._take(view)
+                # While one chunk is written and hashed, the next one is received and decrypted.
+                if taken is not None:
+                    taken.result()
+                taken = taker.submit(self._take, view)
+            if taken is not None:
+                taken.result()
         self._expected.check(self._digest.size_bytes, self._digest.hexdigest())
 
     def _take(self, chunk: memoryview) -> None:

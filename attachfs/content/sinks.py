@@ -1,7 +1,11 @@
 """Where a body goes while it comes: a draft of the store, or memory where there is no store."""
 
 import os
-from typing import Protocol
+from typing import Final, Protocol
+
+# The kernel takes page-cache memory in pieces as large as what is written. In pieces of 1 MiB a
+# virtual machine gave it memory that was never touched: 256 MiB took 0.45 s, and 0.07 s so.
+_WRITE_BYTES: Final = 256 * 1024
 
 
 class Sink(Protocol):
@@ -37,7 +41,7 @@ def write_all(descriptor: int, chunk: bytes | memoryview, offset: int) -> None:
     """Write all of a chunk at `offset` bytes of a file; raises `OSError`."""
     view = memoryview(chunk)
     while view:
-        written = os.pwrite(descriptor, view, offset)
+        written = os.pwrite(descriptor, view[:_WRITE_BYTES], offset)
         view = view[written:]
         offset += written
 

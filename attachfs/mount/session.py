@@ -20,6 +20,7 @@ from attachfs.content.content import Content, ContentSettings
 from attachfs.content.store import Store
 from attachfs.errors import MountFailed, SetupError, lone_cause
 from attachfs.mount import mountpoint as mountpoints
+from attachfs.mount.express import use_express_lane
 from attachfs.mount.operations import Operations
 from attachfs.mount.preflight import preflight
 from attachfs.mount.settings import Settings
@@ -69,6 +70,7 @@ async def run(
         store = await trio.to_thread.run_sync(_open_store, settings)
         operations = Operations(_file_system(settings, archive, streams, store, background))
         _mount(operations, settings.url, mountpoint)
+        use_express_lane()
         unmount = True
 
         def announced() -> None:
@@ -79,9 +81,11 @@ async def run(
 
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_end_on_signal, operations)
+                serving = trio.CancelScope()
+                nursery.start_soon(_end_on_signal, serving)
                 nursery.start_soon(_announce, mountpoint, announced)
-                await pyfuse3.main(min_tasks=_MIN_TASKS, max_tasks=_MAX_TASKS)
+                with serving:
+                    await pyfuse3.main(min_tasks=_MIN_TASKS, max_tasks=_MAX_TASKS)
                 nursery.cancel_scope.cancel()
             unmount = True
         except trio.Cancelled:
@@ -169,13 +173,11 @@ async def _announce(mountpoint: Path, on_ready: Callable[[], None]) -> None:
     _log.info("mounted", mountpoint=str(mountpoint))
 
 
-async def _end_on_signal(operations: Operations) -> None:
+async def _end_on_signal(serving: trio.CancelScope) -> None:
     for ending in (signal.SIGTERM, signal.SIGINT):
         # What holds once the receiver has gone: no second Ctrl-C cuts the taking down short.
         signal.signal(ending, signal.SIG_IGN)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
             _log.info("ending", signal=signal.Signals(number).name)
-            # Reads under way would hold up terminate(): they are cancelled first.
-            operations.requests.close()
-            pyfuse3.terminate()
+            serving.cancel()

@@ -34,6 +34,10 @@ class AttachmentHandle:
         """The SHA-256 that the bytes have been or will be checked against."""
         return self._reader.digest
 
+    def read_now(self, offset: int, size_bytes: int) -> bytes | bytearray | None:
+        """Return verified bytes if that needs no waiting, else None."""
+        return None if self._gone else self._reader.read_now(offset, size_bytes)
+
     async def read(self, offset: int, size_bytes: int) -> bytes | bytearray:
         """Return verified bytes; raises `Stale` where the attachment has gone since the open."""
         if self._gone is None:

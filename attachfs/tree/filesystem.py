@@ -16,7 +16,7 @@ from attachfs.errors import (
     Stale,
     XattrUnsupported,
 )
-from attachfs.tree.attrs import Attrs
+from attachfs.tree.attrs import FOREVER_S, Attrs
 from attachfs.tree.inodes import ROOT_INO, Inode, InodeNumbers, InodeTable
 from attachfs.tree.names import ASSETS
 from attachfs.tree.nodes import (
@@ -74,7 +74,9 @@ class FileSystem:
     async def getattr(self, ino: int) -> Attrs:
         """Return the attributes of an inode."""
         inode = self._inode(ino)
-        attrs = await inode.node.attrs()
+        attrs = inode.node.listed_attrs()
+        if attrs.size_bytes is None or attrs.attr_ttl_s != FOREVER_S:
+            attrs = await inode.node.attrs()
         inode.told_size_bytes = attrs.size_bytes
         return attrs
 
@@ -139,6 +141,13 @@ class FileSystem:
         inode.doubtful = False
         inode.told_size_bytes = handle.size_bytes
         return opened
+
+    def read_now(self, fh: int, offset: int, size_bytes: int) -> bytes | bytearray | None:
+        """Return what `read` would if that needs no waiting, else None."""
+        inode, handle = self._files[fh]
+        if inode.told_size_bytes != handle.size_bytes or inode.content_tag != handle.tag:
+            return None
+        return handle.read_now(offset, size_bytes)
 
     async def read(self, fh: int, offset: int, size_bytes: int) -> bytes | bytearray:
         """Return all bytes asked for, fewer only at the end of the file, else raise.

@@ -75,6 +75,9 @@ class Handle(Protocol):
     def tag(self) -> object:
         """Whatever is equal for equal bytes: tells whether the kernel may keep its pages."""
 
+    def read_now(self, offset: int, size_bytes: int) -> bytes | bytearray | None:
+        """Return what `read` would if that needs no waiting, else None."""
+
     async def read(self, offset: int, size_bytes: int) -> bytes | bytearray:
         """Return all bytes asked for, fewer only at the end of the file."""
 
@@ -96,9 +99,13 @@ class BytesHandle:
         """The size of the file."""
         return len(self._data)
 
-    async def read(self, offset: int, size_bytes: int) -> bytes:
+    def read_now(self, offset: int, size_bytes: int) -> bytes:
         """Return all bytes asked for, fewer only at the end."""
         return self._data[offset : offset + size_bytes]
+
+    async def read(self, offset: int, size_bytes: int) -> bytes:
+        """Return all bytes asked for, fewer only at the end."""
+        return self.read_now(offset, size_bytes)
 
     def close(self) -> None:
         """Do nothing."""

@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from attachfs import errors
 from attachfs.errors import AttachfsError, Busy, Mismatch, NotFound, Unreachable
-from attachfs.mount.guard import Guarded, Requests, guarded
+from attachfs.mount.guard import guarded
 
 _ERRNOS = {
     "AttachfsError": errno.EIO,
@@ -44,11 +44,8 @@ def _made(kind: type[AttachfsError]) -> AttachfsError:
     return Mismatch("so it is", digests={}) if kind is Mismatch else kind("so it is")
 
 
-class _Handlers(Guarded):
+class _Handlers:
     """Two handlers, of which one does what it is told."""
-
-    def __init__(self) -> None:
-        self.requests = Requests()
 
     @guarded
     async def answer(self, outcome: Any, *, extra: int = 0) -> Any:
@@ -67,7 +64,6 @@ class _Handlers(Guarded):
 async def _number(handlers: _Handlers, outcome: Any) -> int:
     with pytest.raises(pyfuse3.FUSEError) as caught:
         await handlers.answer(outcome)
-    assert handlers.requests._scopes == set()
     number: int = caught.value.errno
     return number
 
@@ -157,35 +153,24 @@ async def test_errors_are_logged_as_loud_as_they_matter(
     assert [event["log_level"] for event in quiet_log] == [level]
 
 
-async def test_closing_ends_what_is_under_way_and_refuses_what_comes() -> None:
-    """Both are answered ENOTCONN, and nobody waits."""
+async def test_a_cancelled_request_is_answered_and_no_further_one_is_waited_for() -> None:
+    """Taking down a mount cancels whoever serves it: each caller gets ENOTCONN, nobody waits."""
     handlers = _Handlers()
     numbers: list[int] = []
 
-    async def ask() -> None:
-        with pytest.raises(pyfuse3.FUSEError) as caught:
-            await handlers.wait()
-        numbers.append(caught.value.errno)
+    async def serve() -> None:
+        for _ in range(5):
+            with pytest.raises(pyfuse3.FUSEError) as caught:
+                await handlers.wait()
+            numbers.append(caught.value.errno)
+            await trio.lowlevel.checkpoint()
 
     async with trio.open_nursery() as nursery:
         for _ in range(3):
-            nursery.start_soon(ask)
+            nursery.start_soon(serve)
         await wait_all_tasks_blocked()
-        assert len(handlers.requests._scopes) == 3
-        handlers.requests.close()
+        nursery.cancel_scope.cancel()
     assert numbers == [errno.ENOTCONN] * 3
-    assert handlers.requests.closing
-    assert await _number(handlers, "answer") == errno.ENOTCONN
-    handlers.requests.close()
-
-
-async def test_a_cancellation_from_outside_is_none_of_its_business() -> None:
-    """Whoever cancels the task gets what he asked for, and the request is forgotten."""
-    handlers = _Handlers()
-    with trio.move_on_after(0) as scope:
-        await handlers.wait()
-    assert scope.cancelled_caught
-    assert handlers.requests._scopes == set()
 
 
 async def test_what_ends_the_program_is_let_through() -> None:
@@ -193,4 +178,3 @@ async def test_what_ends_the_program_is_let_through() -> None:
     handlers = _Handlers()
     with pytest.raises(KeyboardInterrupt):
         await handlers.answer(KeyboardInterrupt())
-    assert handlers.requests._scopes == set()

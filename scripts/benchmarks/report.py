@@ -1,0 +1,108 @@
+"""Put the rows on the screen, as a table, and into a file, as JSON."""
+
+import json
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.mounts import rclone
+from benchmarks.programs import version
+from benchmarks.timing import Limit, Row
+
+_WHOLE_FROM: Final = 100  # three digits are enough
+
+
+def machine() -> dict[str, str]:
+    """Return what was measured on, and with which versions."""
+    cpus = [
+        line.split(":", 1)[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    memory_kib = int(Path("/proc/meminfo").read_text().split()[1])
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "processor": cpus[0] if cpus else platform.machine(),
+        "cores": str(os.cpu_count()),
+        "memory": f"{memory_kib / 2**20:.0f} GiB",
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        **{
+            name: metadata.version(name)
+            for name in ("attachfs", "pyfuse3", "trio", "httpx", "urllib3", "datatrails-archivist")
+        },
+        "libfuse": version("pkg-config", "--modversion", "fuse3"),
+        "nginx": version("nginx", "-v").split("/")[-1],
+        "curl": version("curl", "--version").split()[1],
+        "openssl": version("openssl", "version").split()[1],
+        "rclone": version(rclone(), "version").split()[1],
+    }
+
+
+def show(rows: list[Row]) -> None:
+    """Print the table."""
+    table = Table(title="attachfs, medians; a ratio is attachfs to a peer, lower is better")
+    for heading in ("row", "workload", "attachfs", "peers", "at most", "reached"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        peers = [
+            f"{name} {_figure(row.median(name))}" for name in row.figures if name != "attachfs"
+        ]
+        table.add_row(
+            row.name,
+            row.workload,
+            f"{_figure(row.ours)} {row.unit}",
+            "\n".join(peers),
+            "\n".join(_bound(row, limit) for limit in row.limits),
+            "\n".join(_verdict(row, limit) for limit in row.limits),
+        )
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(table)
+
+
+def write(rows: list[Row], path: Path) -> None:
+    """Write all figures to a file."""
+    content: dict[str, Any] = {
+        "machine": machine(),
+        "rows": [
+            {
+                "row": row.name,
+                "workload": row.workload,
+                "unit": row.unit,
+                "medians": {name: row.median(name) for name in row.figures},
+                "figures": row.figures,
+                "limits": [
+                    {
+                        "peer": limit.peer,
+                        "at_most": limit.most,
+                        "reached": row.reached(limit),
+                        "kept": row.reached(limit) <= limit.most,
+                    }
+                    for limit in row.limits
+                ],
+            }
+            for row in rows
+        ],
+    }
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3g}" if value < _WHOLE_FROM else f"{value:.0f}"
+
+
+def _bound(row: Row, limit: Limit) -> str:
+    return f"{limit.most:g} {row.unit}" if limit.peer is None else f"{limit.most:g} x {limit.peer}"
+
+
+def _verdict(row: Row, limit: Limit) -> str:
+    reached = row.reached(limit)
+    word = "[green]kept[/]" if reached <= limit.most else "[red]missed[/]"
+    return f"{_figure(reached)} {word}"
