@@ -70,7 +70,10 @@ class _Blocks(httpx.SyncByteStream):
         self._request = request
 
     def __iter__(self) -> Iterator[bytes]:
-        buffer, other = (memoryview(bytearray(_BLOCK_BYTES)) for _ in range(2))
+        # Two of 1 MiB for a small answer: that took 0.2 ms to clear.
+        length = self._raw.length_remaining
+        block_bytes = _BLOCK_BYTES if length is None else min(length + 1, _BLOCK_BYTES)
+        buffer, other = (memoryview(bytearray(block_bytes)) for _ in range(2))
         try:
             while filled := self._raw.readinto(buffer):
                 yield buffer[:filled]  # type: ignore[misc] # as good as bytes to who takes it

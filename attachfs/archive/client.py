@@ -18,7 +18,7 @@ from attachfs.archive.replies import (
     check_encoding,
     redirected,
 )
-from attachfs.archive.retries import attempts
+from attachfs.archive.retries import retried
 from attachfs.errors import BadReply, ServerFault, TimedOut
 
 T = TypeVar("T")
@@ -60,12 +60,9 @@ class Archive:
         """Return the parsed answer, after retries where they may help."""
         try:
             with trio.fail_after(self._timeout_s):
-                async for attempt in attempts(self._timeout_s):
-                    with attempt:
-                        return await self._ask_once(call)
+                return await retried(lambda: self._ask_once(call), timeout_s=self._timeout_s)
         except trio.TooSlowError:
             raise TimedOut(f"{call.path}: no answer within {self._timeout_s:g} s") from None
-        raise AssertionError("a retry loop ends by return or raise")
 
     async def page(self, listing: Listing, token: str) -> Page:
         """Return the page of a listing that `token` names; the empty token names the first.

@@ -14,9 +14,8 @@ from attachfs.archive.bulk import BulkTransport
 from attachfs.errors import CredentialsUnusable, WrongUrl
 
 _CONNECT_TIMEOUT_S: Final = 10.0
-# Connections kept for metadata and small bodies. httpcore's pool gets slower with more
-# (3,260 requests/s with one connection a pool, 1,666 with 32 in one).
-_MAX_CONNECTIONS: Final = 32
+# Connections of each client: 64 for read-ahead, and some that demand need not wait for.
+_MAX_CONNECTIONS: Final = 96
 _MAX_PORT: Final = 65535
 
 

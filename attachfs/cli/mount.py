@@ -82,6 +82,15 @@ def _option(name: str, *aliases: str, **attributes: Any) -> Callable[[Any], Any]
     "or `all`. Of larger ones, the end is withheld until all is verified.",
 )
 @_option(
+    "--read-ahead",
+    type=click.IntRange(0, 64),
+    default=64,
+    show_default=True,
+    metavar="FILES",
+    help="How many files are fetched ahead, at most, of whoever goes through a directory in order; "
+    "0 for none.",
+)
+@_option(
     "--metadata-ttl",
     type=_DURATION,
     default="60s",
@@ -127,6 +136,7 @@ def command(
     cache_min_free: float,
     memory_cache: int,
     verify_first: int,
+    read_ahead: int,
     metadata_ttl: float,
     scan_policy: str,
     untracked: bool,
@@ -172,6 +182,7 @@ def command(
         cache_min_free_fraction=cache_min_free,
         memory_cache_bytes=memory_cache,
         verify_first_bytes=verify_first,
+        read_ahead_files=read_ahead,
         metadata_ttl_s=metadata_ttl,
         scan_policy=ScanPolicy(scan_policy),
         untracked=untracked,

@@ -13,7 +13,7 @@ from cachetools import LRUCache, TTLCache
 
 from attachfs.archive import endpoints
 from attachfs.archive.identities import AttachmentPath
-from attachfs.archive.retries import attempts
+from attachfs.archive.retries import retried
 from attachfs.archive.streams import Streams
 from attachfs.content.body import Body, DiskBody, FillingBody, MemoryBody
 from attachfs.content.fill import Fill
@@ -28,6 +28,11 @@ T = TypeVar("T")
 Found = MemoryBody | StoredBody | Fill
 
 SMALL_BYTES: Final = 1024 * 1024
+# What read-ahead may hold that nobody has asked for yet; after so long, nobody will.
+_AHEAD_BYTES: Final = 64 * 1024 * 1024
+_MAX_AHEAD_FILE_BYTES: Final = 16 * 1024 * 1024
+_AHEAD_S: Final = 30.0
+_AHEAD_THREADS: Final = 64
 _MAX_VERDICTS: Final = 100_000
 _SMALL_THREADS: Final = 32
 _LARGE_THREADS: Final = 8
@@ -138,6 +143,14 @@ class Content:
         self._failures: LRUCache[AttachmentPath, str] = LRUCache(_MAX_VERDICTS)
         self._small = trio.CapacityLimiter(_SMALL_THREADS)
         self._large = trio.CapacityLimiter(_LARGE_THREADS)
+        self._ahead_threads = trio.CapacityLimiter(_AHEAD_THREADS)
+        self._ahead: TTLCache[str, int] = TTLCache(
+            min(_AHEAD_BYTES, settings.memory_bytes // 2),
+            _AHEAD_S,
+            timer=trio.current_time,
+            getsizeof=lambda size_bytes: size_bytes,
+        )
+        self.wasted_bytes = 0
         self._disk = trio.CapacityLimiter(_DISK_THREADS)
         self._told = False
 
@@ -151,6 +164,36 @@ class Content:
 
     async def body(self, path: AttachmentPath, expected: Expected, digest: str) -> Body:
         """Return the body with that SHA-256, downloaded by this path if need be."""
+        self._ahead.pop(digest, None)
+        return await self._body(path, expected, digest, self._small)
+
+    async def fetch_ahead(self, path: AttachmentPath, expected: Expected) -> None:
+        """Fetch a body that will be asked for; do nothing where that would take too much room.
+
+        Never takes a thread from those who read. What nobody asked for within 30 s counts as
+        `wasted_bytes`. Raises what reading it would.
+        """
+        digest, size_bytes = expected.digest(), expected.size_bytes
+        self.wasted_bytes += sum(wasted for _, wasted in self._ahead.expire() or ())
+        too_large = size_bytes > (_MAX_AHEAD_FILE_BYTES if self._store else SMALL_BYTES)
+        known = digest in self._memory or digest in self._ahead or digest in self._fills
+        if too_large or known or self._ahead.currsize + size_bytes > self._ahead.maxsize:
+            return
+        self._ahead[digest] = size_bytes
+        body = await self._body(path, expected, digest, self._ahead_threads)
+        try:
+            if isinstance(body, FillingBody):
+                await body.read(max(0, size_bytes - 1), 1)  # once the last byte is there, it is all
+        finally:
+            body.close()
+
+    async def _body(
+        self,
+        path: AttachmentPath,
+        expected: Expected,
+        digest: str,
+        threads: trio.CapacityLimiter,
+    ) -> Body:
         while True:
             body = self._memory.get(digest)
             if body is not None:
@@ -168,7 +211,7 @@ class Content:
             async def find() -> Found:
                 nonlocal mine
                 mine = True
-                return await self._find(path, expected, digest)
+                return await self._find(path, expected, digest, threads)
 
             try:
                 return self._readable(path, await self._flights.join(digest, find))
@@ -201,14 +244,20 @@ class Content:
             return DiskBody(found, self._disk)
         return found
 
-    async def _find(self, path: AttachmentPath, expected: Expected, digest: str) -> Found:
+    async def _find(
+        self,
+        path: AttachmentPath,
+        expected: Expected,
+        digest: str,
+        threads: trio.CapacityLimiter,
+    ) -> Found:
         """Find a body in the store or begin to download it; the small ones come whole."""
         if expected.size_bytes > SMALL_BYTES:
             stored = await self._stored(digest, expected.size_bytes)
             return stored or await self._begin(path, expected, digest)
         download = endpoints.download(path, self._settings.policy)
         fetch = partial(self._fetch, download, expected, digest)
-        data = await self._attempts(fetch, limiter=self._small)
+        data = await self._attempts(fetch, limiter=threads)
         body = MemoryBody(data)
         if len(body) <= self._memory.maxsize:
             self._memory[digest] = body
@@ -332,10 +381,8 @@ class Content:
 
     async def _attempts(self, work: Callable[[], T], *, limiter: trio.CapacityLimiter) -> T:
         """Run blocking work in a thread, again where that may help."""
-        async for attempt in attempts(self._settings.timeout_s):
-            with attempt:
-                return await trio.to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=True)
-        raise AssertionError("a retry loop ends by return or raise")
+        in_thread = partial(trio.to_thread.run_sync, work, limiter=limiter, abandon_on_cancel=True)
+        return await retried(in_thread, timeout_s=self._settings.timeout_s)
 
     def _without_store(self, error: OSError) -> None:
         """Say once that the store takes nothing more."""

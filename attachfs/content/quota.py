@@ -15,17 +15,19 @@ _USED_DIGITS: Final = 20
 
 
 class Quota:
-    """Count the bytes below `objects` and evict the least recently used files there.
+    """Count the bytes below `objects` and in `drafts`, and evict the least recently used objects.
 
+    A draft has its full length from the start, so that what others are still writing counts.
     The count stands in the file `ledger`, locked (flock(2)) while it is changed, so that several
     processes share one bound; it is counted anew whenever something is evicted. A file's mtime
     is when it was last used. All methods block and may be called from any thread.
     """
 
     def __init__(
-        self, objects: Path, ledger: Path, *, max_bytes: int, min_free_fraction: float
+        self, objects: Path, drafts: Path, ledger: Path, *, max_bytes: int, min_free_fraction: float
     ) -> None:
         self._objects = objects
+        self._drafts = drafts
         self._ledger = ledger
         self._max_bytes = max_bytes
         self._min_free_fraction = min_free_fraction
@@ -33,37 +35,35 @@ class Quota:
     def recount(self) -> int:
         """Count the bytes in use and return them."""
         with self._locked() as ledger:
-            used_bytes = sum(size for _, size, _ in self._files())
+            used_bytes = sum(size for _, size, _ in self._files()) + self._drafted_bytes()
             _write(ledger, used_bytes)
         return used_bytes
 
     def reserve(self, size_bytes: int) -> None:
-        """Make room for `size_bytes` more, evicting what was not used for longest.
+        """Make room for a draft of `size_bytes`, which is there already, evicting the oldest.
 
         An object larger than all of the bound evicts everything and is let in. Raises `OSError`
         (ENOSPC) where even then too little of the disk would be left free.
         """
         with self._locked() as ledger:
-            used_bytes = _read(ledger)
-            excess_bytes = max(
-                used_bytes + size_bytes - self._max_bytes, self._missing_free_bytes(size_bytes)
-            )
-            if excess_bytes > 0:
-                used_bytes = self._evict(excess_bytes)
+            used_bytes = _read(ledger) + size_bytes
+            if used_bytes > self._max_bytes or self._missing_free_bytes(size_bytes) > 0:
+                used_bytes = self._evict(self._missing_free_bytes(size_bytes))
                 if self._missing_free_bytes(size_bytes) > 0:
-                    _write(ledger, used_bytes)
+                    _write(ledger, used_bytes - size_bytes)
                     raise OSError(errno.ENOSPC, "the disk of the cache is almost full")
-            _write(ledger, used_bytes + size_bytes)
+            _write(ledger, used_bytes)
 
     def give_back(self, size_bytes: int) -> None:
         """Take back a reservation, or what an object used that is no more."""
         with self._locked() as ledger:
             _write(ledger, max(0, _read(ledger) - size_bytes))
 
-    def _evict(self, excess_bytes: int) -> int:
-        """Remove the oldest files, `excess_bytes` of them and some; returns the bytes left."""
+    def _evict(self, missing_free_bytes: int) -> int:
+        """Remove the oldest files down to the bound and some more; returns the bytes left."""
         files = sorted(self._files())
-        used_bytes = sum(size for _, size, _ in files)
+        used_bytes = sum(size for _, size, _ in files) + self._drafted_bytes()
+        excess_bytes = max(used_bytes - self._max_bytes, missing_free_bytes, 0)
         goal_bytes = used_bytes - excess_bytes - (self._max_bytes >> _SLACK_SHIFT)
         for _, size_bytes, path in files:
             if used_bytes <= goal_bytes:
@@ -82,6 +82,15 @@ class Quota:
                         with suppress(FileNotFoundError):
                             status = file.stat(follow_symlinks=False)
                             yield status.st_mtime_ns, status.st_size, file.path
+
+    def _drafted_bytes(self) -> int:
+        """Return the length of all drafts."""
+        drafted_bytes = 0
+        with os.scandir(self._drafts) as drafts:
+            for draft in drafts:
+                with suppress(FileNotFoundError):
+                    drafted_bytes += draft.stat(follow_symlinks=False).st_size
+        return drafted_bytes
 
     def _missing_free_bytes(self, size_bytes: int) -> int:
         disk = os.statvfs(self._objects)

@@ -78,6 +78,7 @@ class Store:
         self._drafts = root / "drafts"
         self._quota = Quota(
             self._objects,
+            self._drafts,
             root / "ledger",
             max_bytes=max_bytes,
             min_free_fraction=min_free_fraction,
@@ -98,14 +99,16 @@ class Store:
     def create(self, size_bytes: int) -> Draft:
         """Return a draft for a body of `size_bytes`, others evicted for it; raises `OSError`."""
         reserved_bytes = size_bytes + trailer_size(size_bytes)
-        self._quota.reserve(reserved_bytes)
+        descriptor, name = tempfile.mkstemp(dir=self._drafts)
         try:
-            descriptor, name = tempfile.mkstemp(dir=self._drafts)
+            # Held as long as the descriptor is open: a draft without it is an orphan.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            os.ftruncate(descriptor, reserved_bytes)
+            self._quota.reserve(reserved_bytes)
         except OSError:
-            self._quota.give_back(reserved_bytes)
+            os.close(descriptor)
+            Path(name).unlink(missing_ok=True)
             raise
-        # Held as long as the descriptor is open: a draft without it is an orphan.
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         return Draft(Path(name), descriptor, lambda: self._quota.give_back(reserved_bytes))
 
     def keep(self, draft: Draft, digest: RunningDigest) -> StoredBody:

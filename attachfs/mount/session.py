@@ -139,7 +139,13 @@ def _file_system(
             timeout_s=settings.timeout_s,
         ),
     )
-    return FileSystem(catalog, content, policy=settings.scan_policy)
+    return FileSystem(
+        catalog,
+        content,
+        background,
+        policy=settings.scan_policy,
+        read_ahead_files=settings.read_ahead_files,
+    )
 
 
 def _mount(operations: Operations, url: str, mountpoint: Path) -> None:

@@ -27,6 +27,7 @@ class Settings:
     negative_ttl_s: float = 5.0
     cache_min_free_fraction: float = 0.05
     verify_first_bytes: int = 4 * _MIB
+    read_ahead_files: int = 64
     timeout_s: float = 30.0
     scan_policy: ScanPolicy = ScanPolicy.BLOCK_BAD
     untracked: bool = False

@@ -55,20 +55,20 @@ class AttachmentHandle:
 class InfoFile(File):
     """Stand for a file of which `/info` tells all that stat(2) asks; one inode in every view."""
 
-    __slots__ = ("_path",)
+    __slots__ = ("path",)
     kind: ClassVar[str]
 
     def __init__(self, estate: Estate, path: AttachmentPath) -> None:
         super().__init__(estate, (self.kind, path.path))
-        self._path = path
+        self.path = path
 
     async def attrs(self) -> Attrs:
         """Return the attributes; asks for record and `/info` where they are too old."""
-        return self._of(await self.estate.catalog.confirmed_info(self._path))
+        return self._of(await self.estate.catalog.confirmed_info(self.path))
 
     def listed_attrs(self) -> Attrs:
         """Return the attributes, without a size where `/info` was never asked for."""
-        return self._of(self.estate.catalog.known_info(self._path))
+        return self._of(self.estate.catalog.known_info(self.path))
 
     @abstractmethod
     def _of(self, info: Info | None) -> Attrs:
@@ -83,27 +83,33 @@ class AttachmentFile(InfoFile):
 
     async def open(self) -> Handle:
         """Return a handle, once the right is confirmed and scan and digests raise no objection."""
-        info = await self.estate.catalog.confirmed_info(self._path)
+        info = await self.estate.catalog.confirmed_info(self.path)
         refusal = scan_refusal(self.estate, info)
         if refusal is not None:
-            error = BlockedByScan(f"{self._path.path}: {refusal}")
-            self.estate.content.note_failure(self._path, error)
+            error = BlockedByScan(f"{self.path.path}: {refusal}")
+            self.estate.content.note_failure(self.path, error)
             raise error
-        return AttachmentHandle(self.estate.content.open(self._path, self._expected(info)))
+        return AttachmentHandle(self.estate.content.open(self.path, self._expected(info)))
+
+    async def fetch_ahead(self) -> None:
+        """Fetch the bytes for whoever opens this next; raises what `open` and reading raise."""
+        info = await self.estate.catalog.confirmed_info(self.path)
+        if scan_refusal(self.estate, info) is None:
+            await self.estate.content.fetch_ahead(self.path, self._expected(info))
 
     async def xattrs(self) -> Mapping[str, bytes]:
         """Return what `/info` says, what the bytes are verified by and what went wrong last."""
-        info = await self.estate.catalog.info(self._path)
+        info = await self.estate.catalog.info(self.path)
         return attachment_xattrs(
             info,
             verified_by=self._expected(info).verified_by,
-            origin_url=f"{self.estate.catalog.server}/archivist/v2/attachments/{self._path.path}",
-            last_error=self.estate.content.last_error(self._path),
+            origin_url=f"{self.estate.catalog.server}/archivist/v2/attachments/{self.path.path}",
+            last_error=self.estate.content.last_error(self.path),
         )
 
     def _expected(self, info: Info) -> Expected:
-        record = self.estate.catalog.known_record(self._path.holder)
-        attachment = None if record is None else record.attachment(self._path.attachment)
+        record = self.estate.catalog.known_record(self.path.holder)
+        attachment = None if record is None else record.attachment(self.path.attachment)
         return Expected(
             size_bytes=info.size_bytes,
             record_sha256=() if attachment is None else attachment.record_digests,
@@ -126,7 +132,7 @@ class SidecarFile(InfoFile):
 
     async def open(self) -> Handle:
         """Return a handle on the JSON."""
-        return BytesHandle((await self.estate.catalog.confirmed_info(self._path)).raw)
+        return BytesHandle((await self.estate.catalog.confirmed_info(self.path)).raw)
 
     def _of(self, info: Info | None) -> Attrs:
         if info is None:

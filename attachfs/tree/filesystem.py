@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final
 
+import trio
+
 from attachfs.archive.endpoints import ScanPolicy
 from attachfs.catalog.catalog import Catalog
 from attachfs.content.content import Content
@@ -29,6 +31,7 @@ from attachfs.tree.nodes import (
     Node,
     StaticDirectory,
 )
+from attachfs.tree.readahead import ReadAhead
 from attachfs.tree.views.assets import AssetsDirectory
 
 _XATTR_NAMESPACE: Final = "user."
@@ -50,9 +53,19 @@ class FileSystem:
     Handles (`fh`) are positive integers, never used twice.
     """
 
-    def __init__(self, catalog: Catalog, content: Content, *, policy: ScanPolicy) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        content: Content,
+        nursery: trio.Nursery,
+        *,
+        policy: ScanPolicy,
+        read_ahead_files: int = 64,
+    ) -> None:
+        """Take a nursery for what is fetched ahead: up to `read_ahead_files` at a time."""
         numbers = InodeNumbers(catalog.server)
         estate = Estate(catalog, content, numbers, policy)
+        self._ahead = ReadAhead(estate, nursery, max_files=read_ahead_files)
         views: dict[str, Node] = {ASSETS: AssetsDirectory(estate)}
         root = StaticDirectory(estate, ("root",), views, ino=ROOT_INO)
         self._inodes: InodeTable[Node] = InodeTable(numbers, root)
@@ -64,6 +77,7 @@ class FileSystem:
     async def lookup(self, parent: int, name: bytes) -> Attrs:
         """Return the attributes of a name, its lookup counted; raises `NotFound`."""
         node = self._directory(parent).child(_text(name))
+        self._ahead.looked_at(node)
         attrs = await node.attrs()
         self._settle(node)
         if attrs.ino != node.ino:
@@ -129,6 +143,7 @@ class FileSystem:
         inode = self._inode(ino)
         if not isinstance(inode.node, File):
             raise IsADirectory("a directory is not read as a file")
+        self._ahead.opened(inode.node)
         handle = await inode.node.open()
         fh = next(self._next_fh)
         self._files[fh] = (inode, handle)

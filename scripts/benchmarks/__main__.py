@@ -21,7 +21,7 @@ from benchmarks.servers import serving
 if TYPE_CHECKING:
     from benchmarks.timing import Row
 
-_QUICK_RUNS: Final = 3
+_QUICK_RUNS: Final = 1
 _RUNS: Final = 7
 
 

@@ -328,6 +328,6 @@ async def test_many_calls_at_once_share_few_connections(running: RunningArchive)
         async with trio.open_nursery() as calls:
             for _ in range(100):
                 calls.start_soon(archive.ask, endpoints.record(holder))
-        assert 0 < _pooled(archive) <= 32
+        assert 0 < _pooled(archive) <= 96
     await settled()
     assert len(running.archive.requests()) == 100

@@ -15,14 +15,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ["scripts/setup", "scripts/demo", "scripts/test", "scripts/lock", ".ci/run"]
-LOCKS = ["build", "demo", "test"]
+SCRIPTS = [
+    *("scripts/setup", "scripts/demo", "scripts/test", "scripts/bench", "scripts/lock"),
+    ".ci/run",
+]
+LOCKS = ["build", "demo", "test", "bench"]
 
 # Programs the scripts take from any system, as against those they look for.
 BASICS = ["bash", "cat", "cp", "dirname", "env", "flock", "ln", "mkdir", "mv", "realpath", "rm"]
 BASICS += ["sha256sum", "tail", "true"]
 RUNTIME = ["apt-get", "cc", "fusermount3", "pkg-config", "python3", "sudo"]
-TOOLS = ["curl", "file", "find", "getfattr", "openssl", "rsync", "tar"]
+TOOLS = ["cmp", "curl", "file", "find", "getfattr", "nginx", "openssl", "rsync", "tar", "taskset"]
 
 STAND_INS = {
     "id": 'echo "$FAKE_UID"',
@@ -176,7 +179,7 @@ def test_the_locks_agree_on_what_they_share() -> None:
     for lock in LOCKS:
         text = (ROOT / f"scripts/locks/{lock}.txt").read_text()
         pins[lock] = set(re.findall(r"^[a-z0-9-]+==[^\s\\]+", text, re.MULTILINE))
-    assert pins["demo"] <= pins["test"]
+    assert pins["demo"] <= pins["test"] <= pins["bench"]
 
 
 def test_a_fresh_checkout_is_set_up_from_the_locks(sandbox: Sandbox) -> None:
@@ -207,6 +210,15 @@ def test_the_test_set_up_builds_on_the_demo_one(sandbox: Sandbox) -> None:
     sandbox.run("scripts/setup", "demo")
     assert sandbox.run("scripts/setup", "test")[0] == 0
     assert sandbox.calls() == ["python3 -I -", *fill("test")]
+
+
+def test_an_environment_for_measuring_serves_tests_and_demo(sandbox: Sandbox) -> None:
+    """It is filled up from the tests' one, and taken away from by neither."""
+    sandbox.run("scripts/setup", "test")
+    assert sandbox.run("scripts/setup", "bench")[0] == 0
+    assert fill("bench")[1] in sandbox.calls()
+    for variant in ("demo", "test", "bench"):
+        assert "nothing to do" in sandbox.run("scripts/setup", variant)[1]
 
 
 def test_changed_locks_are_installed_for_what_the_environment_serves(sandbox: Sandbox) -> None:

@@ -136,6 +136,7 @@ def build(
     stored: bool = False,
     verify_first_bytes: int = 4 * 1024 * 1024,
     timeout_s: float = 10.0,
+    read_ahead_files: int = 0,
 ) -> Mounted:
     """Assemble a file system as a mount does."""
     catalog = Catalog(
@@ -157,7 +158,8 @@ def build(
         timeout_s=timeout_s,
     )
     content = Content(streams_of(archive), store, nursery, settings)
-    return Mounted(FileSystem(catalog, content, policy=policy), catalog, content, archive)
+    fs = FileSystem(catalog, content, nursery, policy=policy, read_ahead_files=read_ahead_files)
+    return Mounted(fs, catalog, content, archive)
 
 
 def token_of(running: RunningArchive) -> str:

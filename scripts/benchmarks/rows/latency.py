@@ -85,7 +85,7 @@ def op(bench: Bench) -> list[Row]:
                 Contender(name, partial(_mean_us, client, operation, count, paths))
                 for name, paths in (("attachfs", ours), (_FLOOR, theirs))
             ]
-            figures = alternate(contenders, runs=max(bench.runs, 5))
+            figures = alternate(contenders, runs=bench.runs if bench.quick else max(bench.runs, 5))
             rows.append(
                 Row(
                     f"op-{operation}", f"{operation}, uncached", "us", figures, [Limit(2.5, _FLOOR)]

@@ -101,12 +101,15 @@ def _cold(bench: Bench, name: str, url: str, limits: list[Limit]) -> Row:
         Contender("curl", curl),
         Contender(_VERIFIED, curl_and_openssl),
         Contender("rclone off", lambda: mounted_cat(bench.mounts.rclone(url), below="")),
-        Contender(
-            "rclone full",
-            lambda: mounted_cat(bench.mounts.rclone(url, cache_mode="full"), below=""),
-        ),
-        Contender("SDK", lambda: _sdk_s(bench, url, target)),
     ]
+    if not bench.quick:
+        contenders += [
+            Contender(
+                "rclone full",
+                lambda: mounted_cat(bench.mounts.rclone(url, cache_mode="full"), below=""),
+            ),
+            Contender("SDK", lambda: _sdk_s(bench, url, target)),
+        ]
     figures = alternate(contenders, runs=bench.runs)
     remove(target)
     kind = "over TLS" if url.startswith("https") else "plain"

@@ -1,0 +1,124 @@
+"""What is fetched before it is asked for, and what is not."""
+
+from itertools import combinations
+
+import pytest
+import trio.testing
+
+from attachfs.archive.identities import is_uuid
+from attachfs.content import content
+from tests.support.archives import Mounted
+from tests.support.estates import BLOB_PATHS, INFO_PATHS, Estate
+from tests.support.trees import ls, read, stat
+
+_FILES = 40
+
+
+async def _names(mounted: Mounted, holder: str) -> list[str]:
+    """Return the names of a directory's attachments in its own order."""
+    return [name for name in await ls(mounted.fs, holder) if is_uuid(name)]
+
+
+async def _quiet() -> None:
+    """Wait until nothing is under way any more."""
+    await trio.testing.wait_all_tasks_blocked(0.1)
+
+
+async def test_whoever_stats_in_order_finds_info_there_already(estate: Estate) -> None:
+    """After two steps the next ones are fetched, and nobody asks twice."""
+    holder, _ = estate.asset(*(bytes([n]) for n in range(_FILES)))
+    async with estate.mounted(read_ahead_files=64) as mounted:
+        names = await _names(mounted, holder.path)
+        for name in names[:2]:
+            await stat(mounted.fs, f"{holder.path}/{name}")
+        await _quiet()
+        assert 6 <= await estate.count(INFO_PATHS) < _FILES
+        for name in names:
+            await stat(mounted.fs, f"{holder.path}/{name}")
+        await _quiet()
+        assert await estate.count(INFO_PATHS) == _FILES
+        assert await estate.count(BLOB_PATHS) == 0
+
+
+async def test_whoever_reads_in_order_finds_the_bytes_there_already(estate: Estate) -> None:
+    """By the order of the listing, as cp does, or by name, as a shell's `*` does."""
+    for by_name in (False, True):
+        holder, _ = estate.asset(*(bytes([n, by_name]) * 100 for n in range(_FILES)))
+        await estate.reset()
+        async with estate.mounted(read_ahead_files=64) as mounted:
+            names = await _names(mounted, holder.path)
+            if by_name:
+                names.sort()
+            for name in names[:2]:
+                await read(mounted.fs, f"{holder.path}/{name}")
+            await _quiet()
+            assert await estate.count(BLOB_PATHS) == 6
+            for name in names:
+                await read(mounted.fs, f"{holder.path}/{name}")
+            assert await estate.count(BLOB_PATHS) == _FILES
+            assert mounted.content.wasted_bytes == 0
+
+
+async def test_nothing_is_fetched_ahead_where_that_is_not_wanted(estate: Estate) -> None:
+    """`--read-ahead 0`."""
+    holder, _ = estate.asset(*(bytes([n]) for n in range(_FILES)))
+    async with estate.mounted(read_ahead_files=0) as mounted:
+        for name in (await _names(mounted, holder.path))[:5]:
+            await read(mounted.fs, f"{holder.path}/{name}")
+        await _quiet()
+        assert (await estate.count(INFO_PATHS), await estate.count(BLOB_PATHS)) == (5, 5)
+
+
+async def test_single_files_are_no_order(estate: Estate) -> None:
+    """Reading here and there fetches nothing else."""
+    holder, _ = estate.asset(*(bytes([n]) for n in range(_FILES)))
+    async with estate.mounted(read_ahead_files=64) as mounted:
+        names = await _names(mounted, holder.path)
+        orders = (names, sorted(names))
+        first, second = next(
+            pair
+            for pair in combinations(names, 2)
+            if all(abs(order.index(pair[0]) - order.index(pair[1])) > 8 for order in orders)
+        )
+        for name in (first, second, first):
+            await read(mounted.fs, f"{holder.path}/{name}")
+        await _quiet()
+        assert (await estate.count(INFO_PATHS), await estate.count(BLOB_PATHS)) == (2, 2)
+
+
+async def test_what_is_blocked_is_not_fetched(estate: Estate) -> None:
+    """A scan's verdict holds for read-ahead as well."""
+    holder, blobs = estate.asset(*(bytes([n]) for n in range(_FILES)))
+    async with estate.mounted(read_ahead_files=64) as mounted:
+        names = await _names(mounted, holder.path)
+        for name in names[2:]:
+            estate.demo.edit_blob(name, scanned_status="SCANNED_BAD")
+        for name in names[:2]:
+            await read(mounted.fs, f"{holder.path}/{name}")
+        await _quiet()
+        assert len(blobs) == _FILES
+        assert await estate.count(BLOB_PATHS) == 2
+
+
+async def test_what_is_held_for_nobody_is_bounded(estate: Estate) -> None:
+    """By half the memory cache: what was asked for is not driven out."""
+    size = 10_000
+    holder, _ = estate.asset(*(bytes([n]) * size for n in range(_FILES)))
+    async with estate.mounted(read_ahead_files=64, memory_bytes=10 * size) as mounted:
+        for name in (await _names(mounted, holder.path))[:3]:
+            await read(mounted.fs, f"{holder.path}/{name}")
+        await _quiet()
+        assert 3 < await estate.count(BLOB_PATHS) <= 3 + 2 + 5
+
+
+async def test_what_nobody_asks_for_in_time_is_counted(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As wasted bytes; and it no longer keeps others from being fetched."""
+    monkeypatch.setattr(content, "_AHEAD_S", 0.0)
+    holder, _ = estate.asset(*(bytes([n]) * 100 for n in range(_FILES)))
+    async with estate.mounted(read_ahead_files=64) as mounted:
+        for name in (await _names(mounted, holder.path))[:3]:
+            await read(mounted.fs, f"{holder.path}/{name}")
+        await _quiet()
+        assert mounted.content.wasted_bytes >= 100
