@@ -52,7 +52,8 @@ async def test_whoever_reads_in_order_finds_the_bytes_there_already(estate: Esta
             for name in names[:2]:
                 await read(mounted.fs, f"{holder.path}/{name}")
             await _quiet()
-            assert await estate.count(BLOB_PATHS) == 6
+            # Two read and four ahead; four more where chance made these two a step of both orders.
+            assert 6 <= await estate.count(BLOB_PATHS) <= 10
             for name in names:
                 await read(mounted.fs, f"{holder.path}/{name}")
             assert await estate.count(BLOB_PATHS) == _FILES
@@ -74,7 +75,9 @@ async def test_single_files_are_no_order(estate: Estate) -> None:
     holder, _ = estate.asset(*(bytes([n]) for n in range(_FILES)))
     async with estate.mounted(read_ahead_files=64) as mounted:
         names = await _names(mounted, holder.path)
-        orders = (names, sorted(names))
+        listed = [name.split(".")[0] for name in await ls(mounted.fs, holder.path)]
+        either = [name for name in dict.fromkeys(listed) if name in names]
+        orders = (names, sorted(names), either)
         first, second = next(
             pair
             for pair in combinations(names, 2)
