@@ -1,6 +1,6 @@
 """Ask the archive: send, retry, follow within the origin, bound, parse."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self, TypeVar
@@ -10,11 +10,12 @@ import structlog
 import trio
 
 from attachfs.archive import faults
-from attachfs.archive.endpoints import Call, Listing, PagingStyle, Query
+from attachfs.archive.endpoints import Call, Download, Listing, PagingStyle, Query
 from attachfs.archive.models import Page
 from attachfs.archive.replies import (
     MAX_ERROR_BYTES,
     MAX_REDIRECTS,
+    announced_length,
     check_encoding,
     redirected,
 )
@@ -86,6 +87,39 @@ class Archive:
                 return page
         assert refusal is not None  # noqa: S101 - there is a style to try
         raise refusal
+
+    async def take(
+        self, download: Download, *, max_bytes: int, check_announced: Callable[[int | None], None]
+    ) -> bytes:
+        """Return the bytes of a small attachment, after retries where they may help.
+
+        `check_announced` may refuse the length that is announced, by raising. What is larger than
+        `max_bytes` is cut off some bytes after it. `timeout_s` bounds each wait for bytes, so
+        that many bodies may share a slow line.
+        """
+
+        async def take_once() -> bytes:
+            response = await self._send(download.path, download.query)
+            try:
+                if response.status_code != httpx.codes.OK:
+                    await _raise_refusal(response, subject=download.path)
+                check_announced(announced_length(response.headers))
+                body = bytearray()
+                async with aclosing(_chunks(response, subject=download.path)) as chunks:
+                    async for chunk in chunks:
+                        scope.deadline = trio.current_time() + self._timeout_s
+                        body += chunk
+                        if len(body) > max_bytes:
+                            break
+                return bytes(body)
+            finally:
+                await _close(response)
+
+        try:
+            with trio.fail_after(self._timeout_s) as scope:
+                return await retried(take_once, timeout_s=self._timeout_s)
+        except trio.TooSlowError:
+            raise TimedOut(f"{download.path}: no bytes for {self._timeout_s:g} s") from None
 
     async def _ask_once(self, call: Call[T]) -> T:
         response = await self._send(call.path, call.query)

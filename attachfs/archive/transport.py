@@ -6,16 +6,19 @@ from importlib.metadata import version
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
+from urllib.request import getproxies
 
 import certifi
 import httpx
 
 from attachfs.archive.bulk import BulkTransport
+from attachfs.archive.direct import DirectTransport
 from attachfs.errors import CredentialsUnusable, WrongUrl
 
 _CONNECT_TIMEOUT_S: Final = 10.0
-# Connections of each client: 64 for read-ahead, and some that demand need not wait for.
-_MAX_CONNECTIONS: Final = 96
+# For small answers: 64 `/info` and 64 bodies of read-ahead, and some that need not wait for them.
+_MAX_CONNECTIONS: Final = 160
+_MAX_BULK_CONNECTIONS: Final = 8
 _MAX_PORT: Final = 65535
 
 
@@ -93,13 +96,18 @@ def async_client(
     """
     networked = not is_loopback(httpx.URL(url).host)
     try:
+        context = trust(ca_bundle)
+        # Through a proxy httpx's own transport goes.
+        proxied = networked and any(getproxies().values())
+        transport = None if proxied else DirectTransport(context, connections=_MAX_CONNECTIONS)
         return httpx.AsyncClient(
             auth=auth,
-            verify=trust(ca_bundle),
+            transport=transport,
+            verify=context,
             limits=httpx.Limits(
                 max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_CONNECTIONS
             ),
-            trust_env=networked,
+            trust_env=proxied,
             **_shared(url, timeout_s),
         )
     except (ValueError, ImportError, httpx.InvalidURL):
@@ -116,7 +124,7 @@ def blocking_client(
     auth: httpx.Auth | None,
     ca_bundle: Path | None = None,
     timeout_s: float = 30.0,
-    connections: int = _MAX_CONNECTIONS,
+    connections: int = _MAX_BULK_CONNECTIONS,
 ) -> httpx.Client:
     """Return the same client for worker threads, which take in bodies by large blocks."""
     transport = BulkTransport(

@@ -12,9 +12,11 @@ import trio
 from cachetools import LRUCache, TTLCache
 
 from attachfs.archive import endpoints
+from attachfs.archive.client import Archive
 from attachfs.archive.identities import AttachmentPath
 from attachfs.archive.retries import retried
 from attachfs.archive.streams import Streams
+from attachfs.content.batches import Batches
 from attachfs.content.body import Body, DiskBody, FillingBody, MemoryBody
 from attachfs.content.fill import Fill
 from attachfs.content.sinks import MemorySink
@@ -32,9 +34,9 @@ SMALL_BYTES: Final = 1024 * 1024
 _AHEAD_BYTES: Final = 64 * 1024 * 1024
 _MAX_AHEAD_FILE_BYTES: Final = 16 * 1024 * 1024
 _AHEAD_S: Final = 30.0
-_AHEAD_THREADS: Final = 64
+_AHEAD_AT_ONCE: Final = 64
 _MAX_VERDICTS: Final = 100_000
-_SMALL_THREADS: Final = 32
+_SMALL_AT_ONCE: Final = 32
 _LARGE_THREADS: Final = 8
 _DISK_THREADS: Final = 4
 
@@ -124,11 +126,13 @@ class Content:
 
     def __init__(
         self,
+        archive: Archive,
         streams: Streams,
         store: Store | None,
         nursery: trio.Nursery,
         settings: ContentSettings,
     ) -> None:
+        self._archive = archive
         self._streams = streams
         self._store = store
         self._nursery = nursery
@@ -141,9 +145,10 @@ class Content:
             _MAX_VERDICTS, settings.verdict_ttl_s, timer=trio.current_time
         )
         self._failures: LRUCache[AttachmentPath, str] = LRUCache(_MAX_VERDICTS)
-        self._small = trio.CapacityLimiter(_SMALL_THREADS)
+        self._small = trio.CapacityLimiter(_SMALL_AT_ONCE)
         self._large = trio.CapacityLimiter(_LARGE_THREADS)
-        self._ahead_threads = trio.CapacityLimiter(_AHEAD_THREADS)
+        self._small_ahead = trio.CapacityLimiter(_AHEAD_AT_ONCE)
+        self._batches = Batches(nursery)
         self._ahead: TTLCache[str, int] = TTLCache(
             min(_AHEAD_BYTES, settings.memory_bytes // 2),
             _AHEAD_S,
@@ -180,7 +185,7 @@ class Content:
         if too_large or known or self._ahead.currsize + size_bytes > self._ahead.maxsize:
             return
         self._ahead[digest] = size_bytes
-        body = await self._body(path, expected, digest, self._ahead_threads)
+        body = await self._body(path, expected, digest, self._small_ahead)
         try:
             if isinstance(body, FillingBody):
                 await body.read(max(0, size_bytes - 1), 1)  # once the last byte is there, it is all
@@ -192,7 +197,7 @@ class Content:
         path: AttachmentPath,
         expected: Expected,
         digest: str,
-        threads: trio.CapacityLimiter,
+        slots: trio.CapacityLimiter,
     ) -> Body:
         while True:
             body = self._memory.get(digest)
@@ -211,7 +216,7 @@ class Content:
             async def find() -> Found:
                 nonlocal mine
                 mine = True
-                return await self._find(path, expected, digest, threads)
+                return await self._find(path, expected, digest, slots)
 
             try:
                 return self._readable(path, await self._flights.join(digest, find))
@@ -249,41 +254,41 @@ class Content:
         path: AttachmentPath,
         expected: Expected,
         digest: str,
-        threads: trio.CapacityLimiter,
+        slots: trio.CapacityLimiter,
     ) -> Found:
         """Find a body in the store or begin to download it; the small ones come whole."""
         if expected.size_bytes > SMALL_BYTES:
             stored = await self._stored(digest, expected.size_bytes)
             return stored or await self._begin(path, expected, digest)
-        download = endpoints.download(path, self._settings.policy)
-        fetch = partial(self._fetch, download, expected, digest)
-        data = await self._attempts(fetch, limiter=threads)
+        data = await self._small_stored(digest, expected.size_bytes)
+        if data is None:
+            async with slots:
+                data = await self._archive.take(
+                    endpoints.download(path, self._settings.policy),
+                    max_bytes=expected.size_bytes,
+                    check_announced=expected.check_announced,
+                )
+            await self._batches.run(partial(self._accept, data, expected, digest))
         body = MemoryBody(data)
         if len(body) <= self._memory.maxsize:
             self._memory[digest] = body
         self._failures.pop(path, None)
         return body
 
-    def _fetch(self, download: endpoints.Download, expected: Expected, digest: str) -> bytes:
-        """Return a small body, verified, from the store or the archive; blocks."""
-        if self._store is not None:
-            data = self._store.get(digest, expected.size_bytes)
-            if data is not None:
-                return data
-        with self._streams.open(download) as stream:
-            expected.check_announced(stream.length_bytes)
-            taken = bytearray()
-            for chunk in stream.chunks:
-                taken += chunk
-                expected.check_so_far(len(taken))
-        data = bytes(taken)
+    async def _small_stored(self, digest: str, size_bytes: int) -> bytes | None:
+        if self._store is None:
+            return None
+        return await self._batches.run(partial(self._store.get, digest, size_bytes))
+
+    def _accept(self, data: bytes, expected: Expected, digest: str) -> None:
+        """Verify a small body and store it; blocks. Raises `Mismatch`."""
+        expected.check_so_far(len(data))
         expected.check(len(data), hashlib.sha256(data).hexdigest())
         if self._store is not None:
             try:
                 self._store.put(data, digest)
             except OSError as error:
                 self._without_store(error)
-        return data
 
     async def _stored(self, digest: str, size_bytes: int) -> StoredBody | None:
         if self._store is None:

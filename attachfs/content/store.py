@@ -2,8 +2,9 @@
 
 import fcntl
 import hashlib
+import itertools
 import os
-import tempfile
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -83,7 +84,8 @@ class Store:
             max_bytes=max_bytes,
             min_free_fraction=min_free_fraction,
         )
-        self._max_bytes = max_bytes
+        self._prefix = f"{secrets.token_hex(8)}-"
+        self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._live: WeakValueDictionary[str, StoredBody] = WeakValueDictionary()
         self._verified: LRUCache[str, Signature] = LRUCache(_MAX_VERIFIED)
@@ -99,7 +101,10 @@ class Store:
     def create(self, size_bytes: int) -> Draft:
         """Return a draft for a body of `size_bytes`, others evicted for it; raises `OSError`."""
         reserved_bytes = size_bytes + trailer_size(size_bytes)
-        descriptor, name = tempfile.mkstemp(dir=self._drafts)
+        # Names of our own: mkstemp's took 0.1 ms each.
+        path = self._drafts / f"{self._prefix}{next(self._numbers)}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o600)
         try:
             # Held as long as the descriptor is open: a draft without it is an orphan.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -107,9 +112,9 @@ class Store:
             self._quota.reserve(reserved_bytes)
         except OSError:
             os.close(descriptor)
-            Path(name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
-        return Draft(Path(name), descriptor, lambda: self._quota.give_back(reserved_bytes))
+        return Draft(path, descriptor, lambda: self._quota.give_back(reserved_bytes))
 
     def keep(self, draft: Draft, digest: RunningDigest) -> StoredBody:
         """Make a verified draft an object; returns its body. Raises `OSError`."""

@@ -128,6 +128,7 @@ def _file_system(
         untracked=settings.untracked,
     )
     content = Content(
+        archive,
         streams,
         store,
         background,

@@ -157,7 +157,7 @@ def build(
         verdict_ttl_s=negative_ttl_s,
         timeout_s=timeout_s,
     )
-    content = Content(streams_of(archive), store, nursery, settings)
+    content = Content(archive, streams_of(archive), store, nursery, settings)
     fs = FileSystem(catalog, content, nursery, policy=policy, read_ahead_files=read_ahead_files)
     return Mounted(fs, catalog, content, archive)
 
