@@ -22,6 +22,8 @@ from urllib3.exceptions import (
 )
 
 _BLOCK_BYTES: Final = 1024 * 1024
+# A block is handed out when it is full; whoever reads the first bytes need not wait for a MiB.
+_FIRST_BLOCK_BYTES: Final = 64 * 1024
 
 
 class BulkTransport(httpx.BaseTransport):
@@ -75,9 +77,11 @@ class _Blocks(httpx.SyncByteStream):
         block_bytes = _BLOCK_BYTES if length is None else min(length + 1, _BLOCK_BYTES)
         buffer, other = (memoryview(bytearray(block_bytes)) for _ in range(2))
         try:
-            while filled := self._raw.readinto(buffer):
-                yield buffer[:filled]  # type: ignore[misc] # as good as bytes to who takes it
+            wanted = buffer[:_FIRST_BLOCK_BYTES]
+            while filled := self._raw.readinto(wanted):
+                yield wanted[:filled]  # type: ignore[misc] # as good as bytes to who takes it
                 buffer, other = other, buffer
+                wanted = buffer
         except HTTPError as error:
             raise _translated(error, self._request) from error
 

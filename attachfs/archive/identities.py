@@ -1,8 +1,7 @@
 """Identities of assets, events and attachments (contract section 2)."""
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _CANONICAL_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -24,8 +23,8 @@ def uuid_of(identity: object) -> str | None:
     return last if is_uuid(last) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+# Named tuples: every request hashes some, and a dataclass does that in Python.
+class Holder(NamedTuple):
     """Name an asset, or an event of it: what attachments hang on.
 
     The three fields of a path in the Attachments API are this and the attachment's UUID.
@@ -42,8 +41,7 @@ class Holder:
         return f"assets/{self.asset}/events/{self.event}"
 
 
-@dataclass(frozen=True, slots=True)
-class AttachmentPath:
+class AttachmentPath(NamedTuple):
     """Name one attachment where it hangs: rights are per path, never per blob."""
 
     holder: Holder

@@ -42,13 +42,15 @@ class Memo(Generic[K, V]):
         Raises what `fetch` raises. A cancelled caller leaves the fetch to others who wait for it.
         """
         now_s = trio.current_time()
-        known = self._values.get(key)
-        if known is not None:
-            value, at_s = known
+        try:
+            value, at_s = self._values[key]
+        except KeyError:
+            pass
+        else:
             limit_s = max_age_s(value) if callable(max_age_s) else max_age_s
             if now_s - at_s < limit_s:
                 return value
-        refused = self._refusals.get(key)
+        refused = self._refusals.get(key) if self._refusals else None
         if refused is not None:
             error, at_s = refused
             if now_s - at_s < self._negative_ttl_s:
@@ -57,8 +59,10 @@ class Memo(Generic[K, V]):
 
     def peek(self, key: K) -> V | None:
         """Return the last answer for `key`, however old, without asking."""
-        known = self._values.get(key)
-        return None if known is None else known[0]
+        try:
+            return self._values[key][0]
+        except KeyError:
+            return None
 
     def put(self, key: K, value: V) -> V:
         """Remember an answer that came by another way; returns what is kept."""

@@ -1,11 +1,14 @@
 """What verified bytes are read from: memory, the store, or a download under way."""
 
-from typing import Protocol
+from functools import partial
+from typing import Final, Protocol
 
 import trio
 
 from attachfs.content.fill import Fill
-from attachfs.content.stored import StoredBody
+from attachfs.content.stored import Damaged, StoredBody
+
+_VERIFY_AHEAD_BYTES: Final = 8 * 1024 * 1024
 
 
 class Body(Protocol):
@@ -50,22 +53,53 @@ class MemoryBody:
 
 
 class DiskBody:
-    """Read an object of the store: at once where that cannot wait, else in a worker thread."""
+    """Read an object of the store: at once where that cannot wait, else in a worker thread.
 
-    __slots__ = ("_limiter", "_stored")
+    One thread verifies ahead of whoever reads on. A thread for each read of an object that is
+    being verified cost 0.15 ms each, as long as hashing what it reads.
+    """
+
+    __slots__ = (
+        "_failed",
+        "_limiter",
+        "_nursery",
+        "_progress",
+        "_stored",
+        "_token",
+        "_verifying",
+        "_wanted_bytes",
+    )
     foreign = False
 
-    def __init__(self, stored: StoredBody, limiter: trio.CapacityLimiter) -> None:
+    def __init__(
+        self, stored: StoredBody, limiter: trio.CapacityLimiter, nursery: trio.Nursery
+    ) -> None:
+        """Take a nursery for the verification, which outlives the read that begins it."""
         self._stored = stored
         self._limiter = limiter
+        self._nursery = nursery
+        self._token = trio.lowlevel.current_trio_token()
+        self._progress = trio.Event()
+        self._verifying = False
+        self._failed = False
+        self._wanted_bytes = 0
 
     def read_now(self, offset: int, size_bytes: int) -> bytes | bytearray | None:
         """Return the bytes if they are verified and in memory, else None."""
-        return self._stored.read_now(offset, size_bytes)
+        data = self._stored.read_now(offset, size_bytes)
+        if data is not None and not self._stored.verified:
+            self._verify_ahead(offset + size_bytes)
+        return data
 
     async def read(self, offset: int, size_bytes: int) -> bytes | bytearray:
         """Return the bytes; raises `Damaged` and `OSError`."""
+        end = min(offset + size_bytes, self._stored.size_bytes)
         data = self.read_now(offset, size_bytes)
+        if data is None and self._stored.verified_bytes < end:
+            while self._stored.verified_bytes < end and not self._failed:
+                self._verify_ahead(end)
+                await self._progress.wait()
+            data = self.read_now(offset, size_bytes)
         if data is not None:
             return data
         return await trio.to_thread.run_sync(
@@ -73,7 +107,37 @@ class DiskBody:
         )
 
     def close(self) -> None:
-        """Do nothing: the descriptor goes with the last who holds the object."""
+        """Stop verifying; the descriptor goes with the last who holds the object."""
+        self._wanted_bytes = 0
+
+    def _verify_ahead(self, end: int) -> None:
+        """Have the pieces up to `end` verified, and some more."""
+        self._wanted_bytes = max(self._wanted_bytes, end + _VERIFY_AHEAD_BYTES)
+        if not self._verifying and not self._failed:
+            try:
+                self._nursery.start_soon(self._verify)
+            except RuntimeError:  # the nursery is closed: reads go without
+                self._failed = True
+                self._wake()
+            else:
+                self._verifying = True
+
+    async def _verify(self) -> None:
+        stored = self._stored
+        wake_soon = partial(self._token.run_sync_soon, self._wake, idempotent=True)
+        try:
+            while stored.verified_bytes < min(self._wanted_bytes, stored.size_bytes):
+                verify = partial(stored.verify, self._wanted_bytes, on_piece=wake_soon)
+                await trio.to_thread.run_sync(verify, limiter=self._limiter)
+        except (Damaged, OSError):
+            self._failed = True  # whoever reads there will see why
+        finally:
+            self._verifying = False
+            self._wake()
+
+    def _wake(self) -> None:
+        self._progress.set()
+        self._progress = trio.Event()
 
 
 class FillingBody:

@@ -246,7 +246,7 @@ class Content:
             foreign = self._owners.get(found) != path
             return FillingBody(found, timeout_s=self._settings.timeout_s, foreign=foreign)
         if isinstance(found, StoredBody):
-            return DiskBody(found, self._disk)
+            return DiskBody(found, self._disk, self._nursery)
         return found
 
     async def _find(

@@ -164,7 +164,7 @@ class Store:
         try:
             before = signature_of(descriptor)
             _touch(descriptor)
-            body = StoredBody(descriptor, digest, size_bytes)
+            body = StoredBody(descriptor, digest, size_bytes, on_verified=self._learn)
         except (Damaged, OSError) as error:
             self.discard(digest, str(error))
             return None
@@ -174,7 +174,7 @@ class Store:
                 self._verified[digest] = body.signature
             return self._live.setdefault(digest, body)
 
-    def learn(self, body: StoredBody) -> None:
+    def _learn(self, body: StoredBody) -> None:
         """Remember that a body has been verified to its end."""
         with self._lock:
             self._verified[body.digest] = body.signature

@@ -1,7 +1,6 @@
 """What stat(2) says of an inode, and how long it may be believed."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 # What can never change is told with this lifetime; the kernel forgets it earlier when it has to.
 FOREVER_S: Final = 86400.0
@@ -9,8 +8,7 @@ FOREVER_S: Final = 86400.0
 EPOCH_NS: Final = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Attrs:
+class Attrs(NamedTuple):
     """Describe an inode: sizes in bytes, times in nanoseconds since 1970 UTC, lifetimes in seconds.
 
     `size_bytes` is None where the size is not known yet and was not asked for: such an entry may

@@ -1,8 +1,7 @@
 """The file system, by inode number: what the kernel's side, and any other front, is built on."""
 
-from dataclasses import dataclass, replace
 from itertools import count
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 
@@ -37,8 +36,7 @@ from attachfs.tree.views.assets import AssetsDirectory
 _XATTR_NAMESPACE: Final = "user."
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """Say how a file was opened: may the kernel keep its pages, must it forget the size."""
 
     fh: int
@@ -81,7 +79,7 @@ class FileSystem:
         attrs = await node.attrs()
         self._settle(node)
         if attrs.ino != node.ino:
-            attrs = replace(attrs, ino=node.ino)
+            attrs = attrs._replace(ino=node.ino)
         self.looked_up(node, attrs)
         return attrs
 

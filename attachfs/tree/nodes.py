@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from attachfs.archive.endpoints import ScanPolicy
 from attachfs.catalog.catalog import Catalog
@@ -125,8 +125,7 @@ class File(Node):
         return {}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """Name a node in a directory."""
 
     name: str
