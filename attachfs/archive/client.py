@@ -122,7 +122,7 @@ class Archive:
             with trio.fail_after(self._timeout_s) as scope:
                 return await retried(take_once, timeout_s=self._timeout_s)
         except trio.TooSlowError:
-            raise TimedOut(f"{download.path}: no bytes for {self._timeout_s:g} s") from None
+            raise TimedOut(f"{download.path}: no answer within {self._timeout_s:g} s") from None
 
     async def _ask_once(self, call: Call[T]) -> T:
         response = await self._send(call.path, call.query)
