@@ -96,9 +96,10 @@ class DiskBody:
         end = min(offset + size_bytes, self._stored.size_bytes)
         data = self.read_now(offset, size_bytes)
         if data is None and self._stored.verified_bytes < end:
+            self._verify_ahead(end)
             while self._stored.verified_bytes < end and not self._failed:
-                self._verify_ahead(end)
                 await self._progress.wait()
+                self._verify_ahead(end)
             data = self.read_now(offset, size_bytes)
         if data is not None:
             return data
@@ -118,7 +119,6 @@ class DiskBody:
                 self._nursery.start_soon(self._verify)
             except RuntimeError:  # the nursery is closed: reads go without
                 self._failed = True
-                self._wake()
             else:
                 self._verifying = True
 
