@@ -6,7 +6,7 @@ Python there and 0.05 s here.
 
 import ssl
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -38,13 +38,32 @@ class BulkTransport(httpx.BaseTransport):
         self, url: str, *, context: ssl.SSLContext, direct: bool, connections: int
     ) -> None:
         """Connect to the host of `url` alone, past every proxy where `direct`."""
-        self._pool = _pool(url, context, direct=direct, connections=connections)
+        self._url = url
+        self._pools = _pools(url, context, direct=direct, connections=connections)
+
+    def connect(self, *, timeout_s: float | None) -> None:
+        """Have a connection ready for the next request; blocks.
+
+        What goes wrong is left to that request. Through a proxy nothing is done.
+        """
+        if self._pools.proxy is not None:
+            return
+        pool = self._pools.connection_from_url(self._url)
+        connection = pool._get_conn()  # noqa: SLF001 - urllib3 has no public way
+        try:
+            if not connection.is_connected:
+                connection.timeout = timeout_s
+                connection.connect()
+        except (HTTPError, OSError):
+            connection.close()
+        finally:
+            pool._put_conn(connection)  # noqa: SLF001
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Return the response, its body not read."""
         timeouts = request.extensions.get("timeout", {})
         try:
-            raw = self._pool.urlopen(
+            raw = self._pools.urlopen(
                 request.method,
                 str(request.url),
                 headers=dict(request.headers.items()),
@@ -63,7 +82,19 @@ class BulkTransport(httpx.BaseTransport):
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._pool.clear()
+        self._pools.clear()
+
+
+class BulkClient(httpx.Client):
+    """Send requests through a `BulkTransport`; thread-safe."""
+
+    def __init__(self, transport: BulkTransport, **options: Any) -> None:
+        super().__init__(transport=transport, **options)
+        self._bulk = transport
+
+    def connect(self) -> None:
+        """Have a connection ready for the next request; blocks, and raises nothing."""
+        self._bulk.connect(timeout_s=self.timeout.connect)
 
 
 class _Blocks(httpx.SyncByteStream):
@@ -92,7 +123,7 @@ class _Blocks(httpx.SyncByteStream):
         self._raw.release_conn()
 
 
-def _pool(
+def _pools(
     url: str, context: ssl.SSLContext, *, direct: bool, connections: int
 ) -> urllib3.PoolManager:
     parts = urlsplit(url)
@@ -114,10 +145,10 @@ def _pool(
 
 def _translated(error: HTTPError, request: httpx.Request) -> httpx.TransportError:
     kinds: tuple[tuple[type[HTTPError], type[httpx.TransportError]], ...] = (
+        (NewConnectionError, httpx.ConnectError),  # to urllib3 it is a ConnectTimeoutError, too
         (ConnectTimeoutError, httpx.ConnectTimeout),
         (ReadTimeoutError, httpx.ReadTimeout),
         (ProxyError, httpx.ProxyError),
-        (NewConnectionError, httpx.ConnectError),
         (SSLError, httpx.ConnectError),
     )
     for kind, ours in kinds:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import httpx
 
 from attachfs.archive import faults
+from attachfs.archive.bulk import BulkClient
 from attachfs.archive.endpoints import Download
 from attachfs.archive.replies import (
     MAX_ERROR_BYTES,
@@ -34,8 +35,12 @@ class Streams:
     Raises errors of `attachfs.errors` alone. Nothing is retried here.
     """
 
-    def __init__(self, http: httpx.Client) -> None:
+    def __init__(self, http: BulkClient) -> None:
         self._http = http
+
+    def connect(self) -> None:
+        """Have a connection ready for the next body; blocks, and raises nothing."""
+        self._http.connect()
 
     @contextmanager
     def open(self, download: Download, *, offset: int = 0) -> Iterator[Stream]:

@@ -11,7 +11,7 @@ from urllib.request import getproxies
 import certifi
 import httpx
 
-from attachfs.archive.bulk import BulkTransport
+from attachfs.archive.bulk import BulkClient, BulkTransport
 from attachfs.archive.direct import DirectTransport
 from attachfs.errors import CredentialsUnusable, WrongUrl
 
@@ -125,7 +125,7 @@ def blocking_client(
     ca_bundle: Path | None = None,
     timeout_s: float = 30.0,
     connections: int = _MAX_BULK_CONNECTIONS,
-) -> httpx.Client:
+) -> BulkClient:
     """Return the same client for worker threads, which take in bodies by large blocks."""
     transport = BulkTransport(
         url,
@@ -133,9 +133,9 @@ def blocking_client(
         direct=is_loopback(httpx.URL(url).host),
         connections=connections,
     )
-    return httpx.Client(
+    return BulkClient(
+        transport,
         auth=auth,
-        transport=transport,
         trust_env=False,  # the transport looks at the environment itself
         **_shared(url, timeout_s),
     )

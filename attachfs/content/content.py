@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -36,6 +37,8 @@ _MAX_AHEAD_FILE_BYTES: Final = 16 * 1024 * 1024
 _AHEAD_S: Final = 30.0
 _AHEAD_AT_ONCE: Final = 64
 _MAX_VERDICTS: Final = 100_000
+# Servers close a connection that idles for about a minute.
+_CONNECT_EVERY_S: Final = 50.0
 _SMALL_AT_ONCE: Final = 32
 _LARGE_THREADS: Final = 8
 _DISK_THREADS: Final = 4
@@ -158,6 +161,7 @@ class Content:
         self.wasted_bytes = 0
         self._disk = trio.CapacityLimiter(_DISK_THREADS)
         self._told = False
+        self._connect_after_s = -inf
 
     def open(self, path: AttachmentPath, expected: Expected) -> Reader:
         """Return a reader; raises `Mismatch` where the declarations alone rule the bytes out."""
@@ -166,6 +170,20 @@ class Content:
         except AttachfsError as error:
             self.note_failure(path, error)
             raise
+
+    def expect(self) -> None:
+        """Take note that a body may be asked for soon: have a connection ready for a large one.
+
+        It takes one round trip of four to the first byte of a path nobody has looked at.
+        """
+        if trio.current_time() >= self._connect_after_s:
+            self._connect_after_s = trio.current_time() + _CONNECT_EVERY_S
+            self._nursery.start_soon(self._connect)
+
+    async def _connect(self) -> None:
+        await trio.to_thread.run_sync(
+            self._streams.connect, limiter=self._disk, abandon_on_cancel=True
+        )
 
     async def body(self, path: AttachmentPath, expected: Expected, digest: str) -> Body:
         """Return the body with that SHA-256, downloaded by this path if need be."""

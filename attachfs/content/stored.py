@@ -8,8 +8,9 @@ from typing import Final
 
 PIECE_BYTES: Final = 1024 * 1024
 _DIGEST_BYTES: Final = 32
-# Small enough for the processor's cache: what was copied there is hashed there.
-_BLOCK_BYTES: Final = 128 * 1024
+# Each block takes the interpreter's lock twice, from an event loop that wants it as well: 256 MiB
+# took 0.41 s with this, 0.52 s with 128 KiB, 0.44 s with 1 MiB, which no processor's cache holds.
+_BLOCK_BYTES: Final = 512 * 1024
 # While one piece is hashed the disk reads the next ones.
 _DISK_AHEAD_BYTES: Final = 4 * PIECE_BYTES
 

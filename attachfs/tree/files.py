@@ -81,6 +81,12 @@ class AttachmentFile(InfoFile):
     __slots__ = ()
     kind = "attachment"
 
+    async def attrs(self) -> Attrs:
+        """Return the attributes; asks for record and `/info` where they are too old."""
+        if self.estate.catalog.known_info(self.path) is None:
+            self.estate.content.expect()
+        return await super().attrs()
+
     async def open(self) -> Handle:
         """Return a handle, once the right is confirmed and scan and digests raise no objection."""
         info = await self.estate.catalog.confirmed_info(self.path)

@@ -1,5 +1,7 @@
 """Attachments' bytes under way, in worker threads: opened, read chunk by chunk, closed."""
 
+import socket
+
 import pytest
 import trio
 
@@ -162,3 +164,24 @@ async def test_a_rest_that_is_not_what_was_asked_for_is_asked_for_whole(
     async with client(canned.url) as archive:
         assert await _read(archive, offset=4) == (0, 8, b"evidence")
     assert len(canned.requests) == 2
+
+
+async def test_the_connection_made_ahead_is_the_one_used(nursery: trio.Nursery) -> None:
+    """Connecting twice makes one connection, and the next body comes over it."""
+    canned = await start_canned(nursery, lambda _: reply(200, b"evidence"))
+    async with client(canned.url) as archive:
+        streams = streams_of(archive)
+        for _ in range(2):
+            await trio.to_thread.run_sync(streams.connect)
+        assert await _read(archive) == (0, 8, b"evidence")
+    assert canned.connections == 1
+
+
+async def test_connecting_ahead_to_nobody_is_no_error() -> None:
+    """Whoever asks in earnest learns of it, as Unreachable."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        async with client(f"http://127.0.0.1:{taken.getsockname()[1]}") as archive:
+            await trio.to_thread.run_sync(streams_of(archive).connect)
+            with pytest.raises(Unreachable):
+                await _read(archive)

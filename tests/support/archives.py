@@ -14,6 +14,7 @@ import trio
 import trio.testing
 
 from attachfs.archive.auth import BearerAuth
+from attachfs.archive.bulk import BulkClient
 from attachfs.archive.client import Archive
 from attachfs.archive.credentials import Credentials, GivenToken
 from attachfs.archive.endpoints import ScanPolicy
@@ -89,6 +90,16 @@ async def settled() -> None:
     await trio.testing.wait_all_tasks_blocked(0.005)
 
 
+class _ScriptedClient(BulkClient):
+    """Answer without a connection."""
+
+    def __init__(self, **options: Any) -> None:
+        httpx.Client.__init__(self, **options)
+
+    def connect(self) -> None:
+        """Do nothing."""
+
+
 @asynccontextmanager
 async def scripted(
     answer: Callable[[httpx.Request], Any], *, auth: httpx.Auth | None = None, timeout_s: float = 30
@@ -100,7 +111,7 @@ async def scripted(
         auth=auth,
         timeout=timeout_s,
     )
-    blocking = httpx.Client(
+    blocking = _ScriptedClient(
         base_url="https://archive.example", transport=httpx.MockTransport(answer), auth=auth
     )
     async with Archive(http, timeout_s=timeout_s) as archive:
