@@ -45,7 +45,10 @@ No other module names an errno: the mapping of HTTP and transport failures to th
 
 import errno
 import logging
-from typing import ClassVar
+from typing import ClassVar, Final
+
+# What the disk says when it takes nothing more, whoever asks.
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 class AttachfsError(Exception):

@@ -200,15 +200,17 @@ def command(
 
 
 def _check_cache(cache_dir: Path) -> None:
-    """Refuse a directory that large attachments could not be read into."""
+    """Refuse a directory that is not ours to write; a full or read-only disk is no mistake."""
     import tempfile
 
-    from attachfs.errors import MountFailed
+    from attachfs.errors import NO_ROOM, MountFailed
 
     try:
         cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=cache_dir).close()
     except OSError as error:
+        if error.errno in NO_ROOM:
+            return  # the mount goes on in memory and says so
         raise MountFailed(
             f"cannot write to the cache directory {cache_dir}: {error.strerror}; "
             "give one of yours with --cache-dir"

@@ -122,3 +122,17 @@ def test_two_mounts_that_share_a_store_lose_nothing(
     assert sum(path.stat().st_size for path in _objects(cache)) <= 8 * MIB + 2 * MIB
     modes = {path.stat().st_mode & 0o777 for path in (cache, *cache.rglob("*"))}
     assert modes <= {0o700, 0o600}
+
+
+def test_a_cache_on_a_read_only_disk_is_done_without(
+    mount: Callable[..., Mount], archive: Steering
+) -> None:
+    """The mount says so once and goes on in memory; here the disk is another mount of ours."""
+    contents = [_random.randbytes(70_000), _random.randbytes(6 * MIB)]
+    asset, blobs = _attach(archive, *contents)
+    read_only = mount().path
+    mounted = mount("--cache-dir", read_only / "assets" / asset / "cache")
+    mounted.expected_warnings.add("the cache directory is of no use, going on in memory")
+    for content, blob in zip(contents, blobs, strict=True):
+        assert (mounted.path / "assets" / asset / blob).read_bytes() == content
+    assert sum("the cache directory is of no use" in line for line in mounted.log) == 1
