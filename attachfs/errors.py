@@ -25,7 +25,8 @@
        |- MountpointNotEmpty          11
        |- AlreadyMounted              12
        |- NotMounted                  13
-       |- MountpointBusy              14
+       |- MountpointBusy             14
+       |- MountTrouble                15
        |- NoCredentials               20
        |- CredentialsExposed          21
        |- CredentialsUnusable         22
@@ -220,6 +221,12 @@ class MountpointBusy(SetupError):
     """Say that programs still use the mount."""
 
     exit_code = 14
+
+
+class MountTrouble(SetupError):
+    """Say that a mount does not answer another command, or cannot do what it asks."""
+
+    exit_code = 15
 
 
 class NoCredentials(SetupError):

@@ -12,12 +12,13 @@ V = TypeVar("V")
 
 
 class _Flight(Generic[V]):
-    __slots__ = ("done", "error", "scope", "value", "waiters")
+    __slots__ = ("done", "error", "kept", "scope", "value", "waiters")
 
     def __init__(self) -> None:
         self.scope = trio.CancelScope()
         self.done = trio.Event()
         self.waiters = 0
+        self.kept = False
         self.value: V
         self.error: Exception = Closing("the work was given up")
 
@@ -25,27 +26,31 @@ class _Flight(Generic[V]):
 class Flights(Generic[K, V]):
     """Run one piece of work per key in a background nursery, for any number of waiters.
 
-    The work is cancelled when its last waiter is; what it raises is raised in every waiter and
-    never reaches the nursery.
+    The work is cancelled when its last waiter is, unless it is kept; what it raises is raised in
+    every waiter and never reaches the nursery.
     """
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._flights: dict[K, _Flight[V]] = {}
 
-    async def join(self, key: K, work: Callable[[], Awaitable[V]]) -> V:
-        """Return the outcome of the work under way for `key`, or else of `work`, started now."""
+    async def join(self, key: K, work: Callable[[], Awaitable[V]], *, kept: bool = False) -> V:
+        """Return the outcome of the work under way for `key`, or else of `work`, started now.
+
+        What is `kept` goes on when nobody waits for it any more.
+        """
         flight = self._flights.get(key)
         if flight is None:
             flight = _Flight()
             self._nursery.start_soon(self._fly, key, flight, work)
             self._flights[key] = flight  # not before: a nursery that is closed takes no work
         flight.waiters += 1
+        flight.kept = flight.kept or kept
         try:
             await flight.done.wait()
         finally:
             flight.waiters -= 1
-            if not flight.waiters and not flight.done.is_set():
+            if not flight.waiters and not flight.kept and not flight.done.is_set():
                 flight.scope.cancel()
                 self._land(key, flight)
         try:

@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 import trio
@@ -166,6 +167,45 @@ async def test_the_last_waiter_to_leave_ends_the_work(flights: Flights[str, str]
     assert await flights.join("key", wanted) == "new"
     await wait_all_tasks_blocked()
     assert (abandoned.started, abandoned.cancelled, wanted.started) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("later", [True, False])
+async def test_work_that_is_kept_goes_on_without_a_waiter(
+    flights: Flights[str, str], *, later: bool
+) -> None:
+    """If any of those who waited wanted it so; the next who asks gets its outcome."""
+    work, got = _Work(), list[str]()
+
+    async def ask() -> None:
+        got.append(await flights.join("key", work))
+
+    async with trio.open_nursery() as nursery:
+        for kept in (not later, later):
+            nursery.start_soon(partial(flights.join, "key", work, kept=kept))
+            await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    await wait_all_tasks_blocked()
+    assert work.cancelled == 0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await wait_all_tasks_blocked()
+        work.go.set()
+    assert (got, work.started) == (["value"], 1)
+
+
+async def test_kept_work_that_nobody_waits_for_ends_in_silence(
+    flights: Flights[str, str],
+) -> None:
+    """Whatever becomes of it."""
+    work = _Work(error=ZeroDivisionError())
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(flights.join, "key", work, kept=True))
+            await wait_all_tasks_blocked()
+            scope.cancel()
+    work.go.set()
+    await wait_all_tasks_blocked()
+    assert flights._flights == {}
 
 
 async def test_work_that_is_slow_to_end_does_not_disturb_its_successor(

@@ -1,7 +1,8 @@
 """Find the attachments that a record declares, in every form of the contract (section 6)."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from attachfs.archive.digests import declared_sha256
 from attachfs.archive.identities import uuid_of
@@ -11,12 +12,12 @@ _MARKER = "arc_attachment"
 _LEGACY_KEYS = frozenset({"arc_attachments", "arc_append_attachments"})
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+class Attachment(msgspec.Struct, frozen=True):
     """Describe an attachment as a record declares it; sizes are known to `/info` alone.
 
     `record_digests` are all SHA-256 values declared for it in this record, in lower case, each
-    of which the bytes must have; empty where the record has no usable one.
+    of which the bytes must have; empty where the record has no usable one. `on_asset` tells that
+    an event set it on its asset, and does not have it itself (contract section 6.4).
     """
 
     id: str
@@ -24,21 +25,25 @@ class Attachment:
     file_name: str
     display_name: str
     record_digests: tuple[str, ...]
+    on_asset: bool = False
 
 
 def find_attachments(*attribute_maps: object) -> tuple[Attachment, ...]:
     """Return the attachments that attribute maps declare, each UUID once, in order of discovery.
 
     Takes whatever the server sent: what is not an attachment is passed over, and one bad
-    attribute never hides the good ones. Later mentions of a UUID add their digest.
+    attribute never hides the good ones. Later mentions of a UUID add their digest. What only the
+    second map has, an event's `asset_attributes`, is `on_asset`.
     """
     found: dict[str, Attachment] = {}
-    for attributes in attribute_maps:
-        if not isinstance(attributes, Mapping):
+    for number, attributes in enumerate(attribute_maps):
+        if not isinstance(attributes, dict):
             continue
         for key, value in attributes.items():
+            if isinstance(value, str):
+                continue  # nearly all are
             for entry in _candidates(key, value):
-                attachment = _attachment(str(key), entry)
+                attachment = _attachment(str(key), entry, on_asset=number > 0)
                 if attachment is not None:
                     known = found.get(attachment.id)
                     found[attachment.id] = (
@@ -48,18 +53,18 @@ def find_attachments(*attribute_maps: object) -> tuple[Attachment, ...]:
 
 
 def _candidates(key: object, value: object) -> Iterator[Mapping[str, object]]:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         if value.get("arc_attribute_type") == _MARKER:
             yield value
     elif isinstance(value, list):
         for entry in value:
-            if isinstance(entry, Mapping) and (
+            if isinstance(entry, dict) and (
                 key in _LEGACY_KEYS or entry.get("arc_attribute_type") == _MARKER
             ):
                 yield entry
 
 
-def _attachment(key: str, entry: Mapping[str, object]) -> Attachment | None:
+def _attachment(key: str, entry: Mapping[str, object], *, on_asset: bool) -> Attachment | None:
     if "arc_blob_identity" in entry:
         attachment_id = uuid_of(entry["arc_blob_identity"])
         digest = declared_sha256(entry.get("arc_blob_hash_alg"), entry.get("arc_blob_hash_value"))
@@ -74,6 +79,7 @@ def _attachment(key: str, entry: Mapping[str, object]) -> Attachment | None:
         file_name=_text(entry.get("arc_file_name")),
         display_name=_text(entry.get("arc_display_name")),
         record_digests=() if digest is None else (digest,),
+        on_asset=on_asset,
     )
 
 
@@ -85,6 +91,7 @@ def _merge(known: Attachment, again: Attachment) -> Attachment:
         file_name=known.file_name or again.file_name,
         display_name=known.display_name or again.display_name,
         record_digests=tuple(digests),
+        on_asset=known.on_asset,
     )
 
 

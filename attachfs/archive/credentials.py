@@ -4,6 +4,7 @@ The three kinds answer the same questions, none of which waits; whoever sends re
 waiting (`attachfs.archive.auth`).
 """
 
+import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import msgspec
 import structlog
 
 from attachfs.archive.faults import from_status
-from attachfs.archive.secrets import Secret, parse_token, read_private
+from attachfs.archive.secrets import Secret, bearer_of, parse_token, read_private
 from attachfs.errors import (
     BadReply,
     CredentialsUnusable,
@@ -36,6 +37,10 @@ _log = structlog.get_logger(__name__)
 class Credentials(Protocol):
     """Answer what token to send now, and how to come by another."""
 
+    @property
+    def identity(self) -> str:
+        """Whose they are, the same for every token: what is known with them is kept apart."""
+
     def current(self) -> Secret | None:
         """Return the token to send, or None where one must be exchanged for first."""
 
@@ -49,11 +54,20 @@ class Credentials(Protocol):
         """Tell, after a 401, whether another token than the one refused is to be had."""
 
 
+def _digest_of(token: Secret) -> str:
+    return f"token {hashlib.sha256(token.reveal().encode()).hexdigest()}"
+
+
 class GivenToken:
     """Offer a token that was given as it is, and can not be renewed."""
 
     def __init__(self, token: Secret) -> None:
         self._token = token
+
+    @property
+    def identity(self) -> str:
+        """Whom the token says it is of, else a digest of it."""
+        return bearer_of(self._token) or _digest_of(self._token)
 
     def current(self) -> Secret | None:
         """Return the token."""
@@ -72,7 +86,7 @@ class GivenToken:
 
 
 class TokenFile:
-    """Offer the token in a file, read again when the file changes.
+    """Offer the token in a file, read again when the file changes, as long as it is of the same.
 
     Raises what `read_private` and `parse_token` raise when made; later trouble with the file is
     logged once, and the last good token stays in use.
@@ -82,6 +96,16 @@ class TokenFile:
         self._path = path
         self._signature = self._stat()
         self._token = parse_token(read_private(path), source=f"the token file {path}")
+        self._bearer = bearer_of(self._token)
+        path = path.absolute()
+        # Behind a descriptor's name, as of `<(pass show archive)`, is another one each time.
+        named = path.is_file() and path.parts[1] not in ("dev", "proc")
+        self._identity = self._bearer or (f"file {path}" if named else _digest_of(self._token))
+
+    @property
+    def identity(self) -> str:
+        """Whom the token says it is of, else the file, else a digest of it."""
+        return self._identity
 
     def current(self) -> Secret | None:
         """Return the token, after one `stat` of the file."""
@@ -112,11 +136,19 @@ class TokenFile:
 
     def _reload(self) -> None:
         try:
-            self._token = parse_token(
-                read_private(self._path), source=f"the token file {self._path}"
-            )
+            token = parse_token(read_private(self._path), source=f"the token file {self._path}")
         except SetupError as error:
             _log.warning("token file unusable, keeping the last good token", reason=str(error))
+            return
+        if bearer_of(token) != self._bearer:
+            # What is known was told to the other one: it may see other things.
+            _log.warning(
+                "the token file holds somebody else's token, keeping the last one; "
+                "mount again to use it",
+                file=str(self._path),
+            )
+            return
+        self._token = token
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +177,11 @@ class ClientCredentials:
         self._now_s = now_s
         self._token: Secret | None = None
         self._renew_at_s = 0.0
+
+    @property
+    def identity(self) -> str:
+        """The app registration's id."""
+        return f"client {self._client_id}"
 
     def current(self) -> Secret | None:
         """Return the token, or None where there is none or its end is near."""

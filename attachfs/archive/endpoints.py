@@ -7,6 +7,7 @@ transport is no concern of this module.
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 from attachfs.archive.identities import AttachmentPath, Holder
@@ -24,6 +25,8 @@ from attachfs.archive.models import (
 T = TypeVar("T")
 
 _V2: Final = "/archivist/v2"
+_PUBLIC: Final = (f"{_V2}/publicassets/", f"{_V2}/attachments/publicassets/")
+_NOBODY: Final = "00000000-0000-4000-8000-000000000000"
 _MIB: Final = 1024 * 1024
 # Bounds on what is read of an answer. A record's attributes hold 51,200 bytes (contract section
 # 5.4); a page of 500 of them is far below its bound.
@@ -98,9 +101,14 @@ def assets(*, untracked: bool = False) -> Listing:
     return Listing(f"{_V2}/assets", parse_assets_page, filters)
 
 
-def events(asset: str) -> Listing:
+def events(asset: Holder) -> Listing:
     """List all events of an asset."""
-    return Listing(f"{_V2}/assets/{asset}/events", parse_events_page)
+    return Listing(f"{_V2}/{asset.path}/events", parse_events_page)
+
+
+def all_events() -> Listing:
+    """List the events of all assets that the token may see (contract section 5.1)."""
+    return Listing(f"{_V2}/assets/-/events", parse_events_page)
 
 
 def probe() -> Call[Page]:
@@ -108,27 +116,48 @@ def probe() -> Call[Page]:
     return Call(f"{_V2}/assets", parse_assets_page, _MAX_PAGE_BYTES, (("page_size", "1"),))
 
 
-def record(holder: Holder) -> Call[Record]:
-    """Ask for the record of an asset or an event."""
+def public_probe() -> Call[Record]:
+    """Ask for a public asset that is not there: it tells whether the server is."""
+    return record(Holder(_NOBODY, public=True))
+
+
+def is_public(path: str) -> bool:
+    """Tell whether a path is asked for without a token (contract section 1.4)."""
+    return path.startswith(_PUBLIC)
+
+
+def record(holder: Holder, *, at_time: str | None = None) -> Call[Record]:
+    """Ask for the record of an asset or an event; of an asset, as it stood at an RFC 3339 time."""
 
     def parse(raw: bytes) -> Record:
         if holder.event is None:
             return parse_asset(raw, asset=holder.asset)
         return parse_event(raw, event=holder.event)
 
-    return Call(f"{_V2}/{holder.path}", parse, _MAX_RECORD_BYTES)
+    query: Query = () if at_time is None else (("at_time", at_time),)
+    return Call(f"{_V2}/{holder.path}", parse, _MAX_RECORD_BYTES, query)
 
 
-def info(path: AttachmentPath) -> Call[Info]:
-    """Ask for the `/info` of an attachment."""
-    return Call(f"{_V2}/attachments/{path.path}/info", parse_info, _MAX_INFO_BYTES)
+def attachment_url(path: AttachmentPath) -> str:
+    """Return where the Attachments API has an attachment: a URL without its origin."""
+    return f"{_V2}/attachments/{path.path}"
 
 
-def download(path: AttachmentPath, policy: ScanPolicy) -> Download:
+def blob_url(attachment: str) -> str:
+    """Return where the Blobs API has the same bytes, of the own tenant only (section 4)."""
+    return f"/archivist/v1/blobs/{attachment}"
+
+
+def info(url: str) -> Call[Info]:
+    """Ask for the `/info` of an attachment, at one of its URLs."""
+    return Call(f"{url}/info", partial(parse_info, url=url), _MAX_INFO_BYTES)
+
+
+def download(url: str, policy: ScanPolicy) -> Download:
     """Ask for the bytes of an attachment, as far as the scan policy lets them pass."""
     query: Query = ()
     if policy is ScanPolicy.ALLOW:
         query = (("allow_insecure", "true"),)
     elif policy is ScanPolicy.REQUIRE_OK:
         query = (("strict", "true"),)
-    return Download(f"{_V2}/attachments/{path.path}", query)
+    return Download(url, query)

@@ -27,18 +27,26 @@ def uuid_of(identity: object) -> str | None:
 class Holder(NamedTuple):
     """Name an asset, or an event of it: what attachments hang on.
 
-    The three fields of a path in the Attachments API are this and the attachment's UUID.
+    The three fields of a path in the Attachments API are this and the attachment's UUID. What is
+    `public` is asked for without a token, on paths of its own (contract section 7).
     """
 
     asset: str
     event: str | None = None
+    public: bool = False
 
     @property
     def path(self) -> str:
-        """The identity as URLs spell it: `assets/<uuid>[/events/<uuid>]`."""
+        """The identity as URLs spell it: `[public]assets/<uuid>[/events/<uuid>]`."""
+        collection = "publicassets" if self.public else "assets"
         if self.event is None:
-            return f"assets/{self.asset}"
-        return f"assets/{self.asset}/events/{self.event}"
+            return f"{collection}/{self.asset}"
+        return f"{collection}/{self.asset}/events/{self.event}"
+
+    @property
+    def owner(self) -> "Holder":
+        """The asset itself, of an event as of an asset."""
+        return self if self.event is None else Holder(self.asset, public=self.public)
 
 
 class AttachmentPath(NamedTuple):

@@ -6,7 +6,7 @@ The parsers take bytes of a stranger. They raise `BadReply` and nothing else.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -21,24 +21,28 @@ SCANNED_BAD: Final = "SCANNED_BAD"
 NOT_SCANNED: Final = "NOT_SCANNED"
 
 _MAX_SIZE_BYTES: Final = 2**63 - 1  # what st_size can hold
+_SETTLED: Final = frozenset({"COMMITTED", "CONFIRMED", "UNEQUIVOCAL"})
 # `at_time` may be the moment of reading (contract section 5.2): no change of the record.
 _VOLATILE_FIELDS: Final = frozenset({"at_time"})
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, dict=True):
     """Hold an asset or an event as served, and what the tree needs of it.
 
     `raw` is its JSON as it came; `accepted_ns` is an event's `timestamp_accepted` in nanoseconds
-    since 1970 UTC, 0 for an asset, which has none.
+    since 1970 UTC, 0 for an asset, which has none. `label` is what people call it: an asset's
+    `arc_display_name`, an event's `arc_display_type`. `settled` tells of an event that the service
+    has accepted for good (contract section 5.2).
     """
 
     id: str
     raw: bytes
     attachments: tuple[Attachment, ...]
     accepted_ns: int = 0
+    label: str = ""
+    settled: bool = False
 
     def attachment(self, attachment_id: str) -> Attachment | None:
         """Return the attachment of that UUID, or None where the record does not name it."""
@@ -53,11 +57,25 @@ class Record:
         return self.raw == other.raw or _stable(self.raw) == _stable(other.raw)
 
 
+class Listed(NamedTuple):
+    """Hold an entry of a page: a whole record, of which just this has been looked at.
+
+    `asset` is the asset that an event says it is of, None where it does not; `creation` tells
+    that it is an asset's first event (contract section 5.3).
+    """
+
+    id: str
+    raw: bytes
+    asset: str | None = None
+    accepted_ns: int = 0
+    creation: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Hold one page of a listing and the token of the next, empty at the end."""
 
-    records: tuple[Record, ...]
+    entries: tuple[Listed, ...]
     next_token: str
     skipped: int = 0
 
@@ -68,7 +86,8 @@ class Info:
 
     `sha256` is None where another algorithm was used. `fields` is the parsed JSON, `raw` its
     bytes as served. `scanned_status` is `NOT_SCANNED` for everything unknown, as the service has
-    it. Times in nanoseconds since 1970 UTC, sizes in bytes.
+    it. `url` is where it was asked for, without its origin: there the bytes are. Times in
+    nanoseconds since 1970 UTC, sizes in bytes.
     """
 
     size_bytes: int
@@ -79,6 +98,7 @@ class Info:
     scanned_bad_reason: str
     raw: bytes = field(repr=False)
     fields: Mapping[str, Any] = field(repr=False)
+    url: str = ""
 
     def same_as(self, other: "Info") -> bool:
         """Tell whether both say the same, in whatever order of keys."""
@@ -95,41 +115,54 @@ class _EventsPage(msgspec.Struct):
     next_page_token: str | None = None
 
 
+class _Entry(msgspec.Struct, gc=False):
+    identity: Any = None
+    asset_identity: Any = None
+    timestamp_accepted: Any = None
+    operation: Any = None
+
+
 def parse_asset(raw: bytes, *, asset: str | None = None) -> Record:
     """Parse an asset; where `asset` is given, its identity must be that UUID."""
     value = _decode_object(raw, "an asset")
+    attributes = value.get("attributes")
     return Record(
         id=_identity(value, asset, "an asset"),
         raw=raw,
-        attachments=find_attachments(value.get("attributes")),
+        attachments=find_attachments(attributes),
+        label=_entry(attributes, "arc_display_name"),
     )
 
 
 def parse_event(raw: bytes, *, event: str | None = None) -> Record:
     """Parse an event; its attachments are those of its own and those it set on the asset."""
     value = _decode_object(raw, "an event")
+    own = value.get("event_attributes")
+    accepted_ns = parse_ns(value.get("timestamp_accepted")) or 0
     return Record(
         id=_identity(value, event, "an event"),
         raw=raw,
-        attachments=find_attachments(value.get("event_attributes"), value.get("asset_attributes")),
-        accepted_ns=parse_ns(value.get("timestamp_accepted")) or 0,
+        attachments=find_attachments(own, value.get("asset_attributes")),
+        accepted_ns=accepted_ns,
+        label=_entry(own, "arc_display_type") or _text(value.get("operation")),
+        settled=accepted_ns > 0 and _text(value.get("confirmation_status")) in _SETTLED,
     )
 
 
 def parse_assets_page(raw: bytes) -> Page:
     """Parse a page of assets; entries that are none are counted, not fatal."""
     page = _decode(raw, _AssetsPage, "a page of assets")
-    return _page(page.assets, page.next_page_token, parse_asset)
+    return _page(page.assets, page.next_page_token)
 
 
 def parse_events_page(raw: bytes) -> Page:
     """Parse a page of events; entries that are none are counted, not fatal."""
     page = _decode(raw, _EventsPage, "a page of events")
-    return _page(page.events, page.next_page_token, parse_event)
+    return _page(page.events, page.next_page_token)
 
 
-def parse_info(raw: bytes) -> Info:
-    """Parse the answer of `/info`; only the size is indispensable."""
+def parse_info(raw: bytes, *, url: str = "") -> Info:
+    """Parse the answer of `/info` that came from `url`; only the size is indispensable."""
     fields = _decode_object(raw, "/info")
     size = fields.get("size")
     if isinstance(size, str) and size.isascii() and size.isdigit() and len(size) < 20:  # noqa: PLR2004 - digits of 2**63
@@ -149,18 +182,36 @@ def parse_info(raw: bytes) -> Info:
         scanned_bad_reason=_text(fields.get("scanned_bad_reason")),
         raw=raw,
         fields=fields,
+        url=url,
     )
 
 
-def _page(entries: list[msgspec.Raw], token: str | None, parse: Any) -> Page:
-    records: list[Record] = []
+def _page(raws: list[msgspec.Raw], token: str | None) -> Page:
+    entries: list[Listed] = []
     skipped = 0
-    for entry in entries:
+    for raw in raws:
         try:
-            records.append(parse(bytes(entry)))
-        except BadReply:
+            entry = _decode_entry(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             skipped += 1
-    return Page(records=tuple(records), next_token=token or "", skipped=skipped)
+            continue
+        uuid = uuid_of(entry.identity)
+        if uuid is None:
+            skipped += 1
+            continue
+        entries.append(
+            Listed(
+                uuid,
+                bytes(raw),
+                uuid_of(entry.asset_identity),
+                parse_ns(entry.timestamp_accepted) or 0,
+                entry.operation == "NewAsset",
+            )
+        )
+    return Page(entries=tuple(entries), next_token=token or "", skipped=skipped)
+
+
+_decode_entry = msgspec.json.Decoder(_Entry).decode
 
 
 def _decode(raw: bytes, kind: type[T], what: str) -> T:
@@ -185,6 +236,10 @@ def _identity(value: Mapping[str, Any], expected: str | None, what: str) -> str:
 def _stable(raw: bytes) -> dict[str, Any]:
     value = _decode_object(raw, "a record")
     return {key: value[key] for key in value.keys() - _VOLATILE_FIELDS}
+
+
+def _entry(attributes: object, name: str) -> str:
+    return _text(attributes.get(name)) if isinstance(attributes, Mapping) else ""
 
 
 def _text(value: object) -> str:

@@ -8,7 +8,7 @@ import httpx
 
 from attachfs.archive import faults
 from attachfs.archive.bulk import BulkClient
-from attachfs.archive.endpoints import Download
+from attachfs.archive.endpoints import Download, is_public
 from attachfs.archive.replies import (
     MAX_ERROR_BYTES,
     MAX_REDIRECTS,
@@ -77,9 +77,10 @@ class Streams:
         request = self._http.build_request(
             "GET", download.path, params=download.query, headers=headers
         )
+        auth = None if is_public(download.path) else httpx.USE_CLIENT_DEFAULT
         for _ in range(MAX_REDIRECTS + 1):
             try:
-                response = self._http.send(request, stream=True)
+                response = self._http.send(request, auth=auth, stream=True)
             except httpx.HTTPError as error:
                 raise faults.from_transport(error, subject=download.path) from error
             except httpx.InvalidURL as error:  # httpx looks at where a redirect points, too

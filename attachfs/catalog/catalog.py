@@ -1,98 +1,220 @@
-"""Answer what exists and who may read it, from memory within the lifetimes, else by asking."""
+"""Answer what exists and who may read it, from what is known, or by asking."""
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Final
 
 import trio
 from cachetools import LRUCache
+from msgspec import structs
 
 from attachfs.archive import endpoints
+from attachfs.archive.attachments import Attachment
 from attachfs.archive.client import Archive
 from attachfs.archive.identities import AttachmentPath, Holder
-from attachfs.archive.models import NOT_SCANNED, SCANNED_BAD, Info, Record
+from attachfs.archive.models import Info, Listed, Page, Record, parse_asset, parse_event
+from attachfs.catalog.clock import Clock
+from attachfs.catalog.feed import Feed
+from attachfs.catalog.index import Index
+from attachfs.catalog.infos import Infos
+from attachfs.catalog.keys import (
+    ALL_ASSETS,
+    NEWEST,
+    asset_of,
+    assets_prefix,
+    events_key,
+    newest_key,
+    record_at_key,
+    record_key,
+)
 from attachfs.catalog.listing import Listing
-from attachfs.catalog.memo import Memo
+from attachfs.catalog.listings import Listings
+from attachfs.catalog.memo import Basis, Codec, Memo, Update
+from attachfs.catalog.trouble import Trouble
 from attachfs.errors import Denied
 
-# How long a scan status is believed (scanning is a daily batch, contract section 3.2). The rest
-# of `/info` cannot change.
-_UNSCANNED_TTL_S: Final = 3600.0
-_SCANNED_TTL_S: Final = 86400.0
-_MAX_RECORDS: Final = 100_000
-_MAX_INFOS: Final = 200_000
-_MAX_LISTINGS: Final = 256
+_MAX_RECORDS: Final = 8_192
+_MAX_TIMES: Final = 100_000
+_NS_PER_S: Final = 10**9
+_TIME: Final = struct.Struct("<q")
+# The server's clock and ours, and the moment between an event and what it does to its asset.
+_MARGIN_S: Final = 300.0
+# Who shares the digits of a short id; by-name/ asks, and there is hardly ever a second one.
+_MAX_NAMESAKES: Final = 16
+
+Change = Callable[[Holder, Record, Record | None], None]
 
 
 class Catalog:
-    """Know records, listings and `/info` of one archive.
+    """Know records, listings and `/info` of one archive, in an index that outlives a restart.
 
     `metadata_ttl_s` is how long what can change is believed, `negative_ttl_s` how long a refusal
-    is. Methods raise errors of `attachfs.errors`; a cancelled caller disturbs no other.
+    is, `stale_ok_s` for how much longer what is known is served where the server cannot be asked.
+    Methods raise errors of `attachfs.errors`; a cancelled caller disturbs no other.
     """
 
     def __init__(
         self,
         archive: Archive,
         nursery: trio.Nursery,
+        index: Index,
         *,
         metadata_ttl_s: float = 60.0,
         negative_ttl_s: float = 5.0,
+        stale_ok_s: float = 3600.0,
         untracked: bool = False,
     ) -> None:
         self._archive = archive
-        self._nursery = nursery
+        self._index = index
+        self._clock = Clock()
         self._assets = endpoints.assets(untracked=untracked)
+        self._assets_key = ALL_ASSETS + (b"-untracked" if untracked else b"")
         self.metadata_ttl_s = metadata_ttl_s
         self.negative_ttl_s = negative_ttl_s
+        basis = Basis(index, nursery, self._clock, Trouble(), negative_ttl_s, stale_ok_s)
         self._records: Memo[Holder, Record] = Memo(
-            nursery,
-            negative_ttl_s=negative_ttl_s,
+            basis,
+            Codec(record_key, lambda record: record.raw, _load_record, _same_record),
             max_entries=_MAX_RECORDS,
-            merge=lambda old, new: old if new.same_as(old) else new,
+            on_change=self._changed,
         )
-        self._infos: Memo[AttachmentPath, Info] = Memo(
-            nursery,
-            negative_ttl_s=negative_ttl_s,
-            max_entries=_MAX_INFOS,
-            merge=lambda old, new: old if new.same_as(old) else new,
+        self._records_at: Memo[tuple[Holder, str], Record] = Memo(
+            basis,
+            Codec(
+                lambda key: record_at_key(*key),
+                lambda record: record.raw,
+                lambda key, data: _load_record(key[0], data),
+                _same_record,
+            ),
+            max_entries=_MAX_RECORDS,
         )
-        self._listings: Memo[str, Listing] = Memo(
-            nursery, negative_ttl_s=negative_ttl_s, max_entries=_MAX_LISTINGS
-        )
-        self._newest_event_ns: LRUCache[str, int] = LRUCache(_MAX_RECORDS)
-        self._bad_digests: LRUCache[str, AttachmentPath] = LRUCache(_MAX_INFOS)
+        self._infos = Infos(archive, basis, self)
+        self._listings = Listings(basis, ttl_s=metadata_ttl_s)
+        self._feed = Feed(basis, self._all_events_page, self._listings, ttl_s=metadata_ttl_s)
+        self._newest_ns: LRUCache[str, int] = LRUCache(_MAX_TIMES)
+        self._knows_events = bool(index.keys(NEWEST, 1))
+        known = index.keys(assets_prefix("", public=False), 1)
+        self._first_listing: bool | None = False if known else None
+        self._superseded: LRUCache[AttachmentPath, Attachment] = LRUCache(_MAX_RECORDS)
+        self._watchers: list[Change] = []
 
     @property
     def server(self) -> str:
         """The archive's URL: part of every inode's identity."""
         return self._archive.url
 
+    def watch(self, watcher: Change) -> None:
+        """Have `watcher(holder, old, new)` called when a record is no longer what it was.
+
+        `new` is None where the record has gone, or may no longer be seen.
+        """
+        self._watchers.append(watcher)
+
     async def record(self, holder: Holder) -> Record:
         """Return the record of an asset or event.
 
-        Raises `NotFound` where there is none, `Denied` where it may exist and may not be seen.
+        Accepted events do not change; an asset does with its events, so that it is not asked
+        for while all events are known and none of them is newer than what is known of it. Raises
+        `NotFound` where there is none, `Denied` where it may exist and may not be seen.
+        """
+        known = self._records.known(holder)
+        if known is not None and holder.event is None and not holder.public:
+            fresh = self._clock.now_s() - known.at_s < self.metadata_ttl_s
+            if not fresh and await self._is_unchanged(holder, known.at_s):
+                return known.value
+        return await self._records.get(
+            holder,
+            partial(self._ask_record, holder),
+            max_age_s=partial(self._lifetime_s, holder),
+        )
+
+    async def confirmed_record(self, holder: Holder) -> Record:
+        """Return a record that may be seen now: that was answered within the metadata lifetime.
+
+        Only a server out of reach extends that (design section 2, Rights). Raises as `record`.
         """
         return await self._records.get(
-            holder, partial(self._ask_record, holder), max_age_s=self.metadata_ttl_s
+            holder,
+            partial(self._ask_record, holder),
+            max_age_s=self.metadata_ttl_s,
+            strict=True,
         )
+
+    async def record_at(self, asset: Holder, at_time: str, at_ns: int) -> Record:
+        """Return an asset's record as it stood at an RFC 3339 time.
+
+        What was asked for five minutes after it by the server's clock cannot change any more.
+        Raises as `record`.
+        """
+        known = self._records_at.known((asset, at_time))
+        final = known is not None and self._is_after(known.at_s, at_ns)
+        record = await self._records_at.get(
+            (asset, at_time),
+            lambda: self._archive.ask(endpoints.record(asset, at_time=at_time)),
+            max_age_s=inf if final else self.metadata_ttl_s,
+        )
+        for attachment in record.attachments:
+            path = AttachmentPath(asset, attachment.id)
+            self._superseded[path] = structs.replace(attachment, on_asset=True)
+        return record
 
     def known_record(self, holder: Holder) -> Record | None:
         """Return the record as last seen, without asking."""
         return self._records.peek(holder)
 
-    def newest_event_ns(self, asset: str) -> int:
+    def known_record_at(self, asset: Holder, at_time: str) -> Record | None:
+        """Return the record of a time as last seen, without asking."""
+        return self._records_at.peek((asset, at_time))
+
+    def declared(self, path: AttachmentPath) -> Attachment | None:
+        """Return what a record that was seen says of an attachment: today's, or an older one."""
+        record = self.known_record(path.holder)
+        found = None if record is None else record.attachment(path.attachment)
+        return found or self._superseded.get(path)
+
+    async def setters(self, path: AttachmentPath) -> list[Holder]:
+        """Return the events that set an attachment on its asset, the newest first."""
+        asset = path.holder.owner
+        listing = await self.events(asset)
+        while not listing.complete:
+            await listing.upto(len(listing.ids) + 1)
+        events = [Holder(asset.asset, event, asset.public) for event in listing.ids]
+        records = [(event, self.known_record(event)) for event in events]
+        return [event for event, record in records if record and record.attachment(path.attachment)]
+
+    def newest_event_ns(self, asset: Holder) -> int:
         """Return when the newest event known of an asset was accepted; 0 where none is known."""
-        return self._newest_event_ns.get(asset, 0)
+        newest_ns: int | None = self._newest_ns.get(asset.path)
+        if newest_ns is None:
+            newest_ns = 0
+            if self._knows_events:
+                entry = self._index.get(newest_key(asset))
+                if entry is not None and len(entry.value) == _TIME.size:
+                    (newest_ns,) = _TIME.unpack(entry.value)
+            self._newest_ns[asset.path] = newest_ns
+        return newest_ns
 
     async def assets(self) -> Listing:
         """Return the listing of all assets, its first page read."""
-        return await self._listing("assets", self._assets, self._learn_asset)
+        return await self._listings.get(self._assets_key, self._assets_page, name="assets")
 
-    async def events(self, asset: str) -> Listing:
+    def namesakes(self, digits: str, *, public: bool = False) -> list[str]:
+        """Return the assets known whose UUIDs begin with these digits, an even number."""
+        keys = self._index.keys(assets_prefix(digits, public=public), _MAX_NAMESAKES)
+        return [asset_of(key) for key in keys]
+
+    async def events(self, asset: Holder) -> Listing:
         """Return the listing of an asset's events, its first page read."""
-        return await self._listing(
-            asset, endpoints.events(asset), lambda event: self._learn_event(asset, event)
+        if not asset.public:
+            self._feed.step(asset.asset)
+            listing = await self._feed.events(asset.asset)
+            if listing is not None:
+                return listing
+        return await self._listings.get(
+            events_key(asset), partial(self._events_page, asset), name=asset.path
         )
 
     async def info(self, path: AttachmentPath) -> Info:
@@ -100,11 +222,15 @@ class Catalog:
 
         It says nothing about the right to read: that is `confirmed_info`.
         """
-        return await self._info(path, _scan_ttl_s)
+        return await self._infos.get(path)
 
     def known_info(self, path: AttachmentPath) -> Info | None:
         """Return `/info` as last seen, without asking."""
         return self._infos.peek(path)
+
+    def known_infos(self, paths: Sequence[AttachmentPath]) -> Mapping[AttachmentPath, Info]:
+        """Return what is known of many, without asking."""
+        return self._infos.peek_many(paths)
 
     async def confirmed_info(self, path: AttachmentPath) -> Info:
         """Return `/info` of an attachment that may be read by this path and token now.
@@ -113,62 +239,125 @@ class Catalog:
         attachment, else by `/info` itself (design section 2, Rights). Raises as `record`.
         """
         try:
-            record = await self.record(path.holder)
+            record = await self.confirmed_record(path.holder)
         except Denied:
             pass  # a token may read attachments and not records
         else:
             if record.attachment(path.attachment) is not None:
-                return await self.info(path)
-        return await self._info(path, lambda info: min(self.metadata_ttl_s, _scan_ttl_s(info)))
+                return await self._infos.get(path)
+        return await self._infos.confirmed(path, max_age_s=self.metadata_ttl_s)
 
     def is_bad(self, digest: str) -> bool:
         """Tell whether an attachment with this SHA-256 was marked SCANNED_BAD anywhere."""
-        return digest in self._bad_digests
+        return self._infos.is_bad(digest)
 
-    async def _info(self, path: AttachmentPath, max_age_s: Callable[[Info], float]) -> Info:
-        return await self._infos.get(path, partial(self._ask_info, path), max_age_s=max_age_s)
+    def expire_all(self) -> None:
+        """Believe nothing that can change before it has been asked for again."""
+        self._records.expire_all()
+        self._records_at.expire_all()
+        self._listings.expire_all()
+        self._infos.expire_all()
+        self._feed.expire()
+
+    def expire(self, holder: Holder) -> None:
+        """Ask again for a record, its scans and its events before they are believed."""
+        record = self.known_record(holder)
+        self._records.expire(holder)
+        self._listings.expire(events_key(holder.owner))
+        self._feed.doubt(holder.asset)
+        for attachment in () if record is None else record.attachments:
+            self._infos.expire(AttachmentPath(holder, attachment.id))
+
+    async def _is_unchanged(self, asset: Holder, at_s: float) -> bool:
+        """Tell whether nothing has happened to an asset since it was asked for at `at_s`."""
+        if not self._records.is_valid(asset, at_s) or not await self._feed.is_current():
+            return False
+        return self._is_after(at_s, self.newest_event_ns(asset))
+
+    def _is_after(self, at_s: float, event_ns: int) -> bool:
+        """Tell whether what was asked for at `at_s`, by our clock, knows of an event."""
+        ahead_s = self._archive.server_now_s() - self._clock.now_s()
+        return at_s + ahead_s > event_ns / _NS_PER_S + _MARGIN_S
+
+    def _lifetime_s(self, holder: Holder, record: Record) -> float:
+        """Return how long a record is believed: an accepted event for good, while it is listed."""
+        known = self._records.known(holder)
+        found_s = -inf if known is None else known.at_s
+        key = events_key(holder.owner)
+        if record.settled and self._listings.may_have(key, record.id, found_s):
+            return inf
+        return self.metadata_ttl_s
 
     async def _ask_record(self, holder: Holder) -> Record:
         record = await self._archive.ask(endpoints.record(holder))
         if holder.event is not None:
-            self._note_event(holder.asset, record)
+            self._note_event(holder.owner, record.accepted_ns)
         return record
 
-    async def _ask_info(self, path: AttachmentPath) -> Info:
-        info = await self._archive.ask(endpoints.info(path))
-        if info.sha256 is not None:
-            if info.scanned_status == SCANNED_BAD:
-                self._bad_digests[info.sha256] = path
-            elif self._bad_digests.get(info.sha256) == path:
-                del self._bad_digests[info.sha256]
-        return info
+    async def _assets_page(self, token: str) -> Page:
+        if not token:
+            # The first time, there is nothing to compare 100,000 records with.
+            self._first_listing = self._first_listing is None
+        compare = self._records.unknown if self._first_listing else self._records.compare
+        return await self._page(self._assets, token, lambda entry: Holder(entry.id), compare)
 
-    async def _listing(
-        self, name: str, source: endpoints.Listing, learn: Callable[[Record], None]
-    ) -> Listing:
-        async def begin() -> Listing:
-            listing = Listing(
-                self._nursery,
-                partial(self._archive.page, source),
-                learn,
-                name=source.path,
-            )
-            await listing.upto(1)
-            return listing
+    async def _events_page(self, asset: Holder, token: str) -> Page:
+        def holder_of(entry: Listed) -> Holder:
+            return Holder(asset.asset, entry.id, asset.public)
 
-        return await self._listings.get(name, begin, max_age_s=self.metadata_ttl_s)
+        source = endpoints.events(asset)
+        return await self._page(source, token, holder_of, self._records.compare)
 
-    def _learn_asset(self, record: Record) -> None:
-        self._records.put(Holder(record.id), record)
+    async def _all_events_page(self, token: str) -> Page:
+        def holder_of(entry: Listed) -> Holder | None:
+            return None if entry.asset is None else Holder(entry.asset, entry.id)
 
-    def _learn_event(self, asset: str, record: Record) -> None:
-        self._records.put(Holder(asset, record.id), record)
-        self._note_event(asset, record)
+        source = endpoints.all_events()
+        return await self._page(source, token, holder_of, self._records.compare)
 
-    def _note_event(self, asset: str, record: Record) -> None:
-        if record.accepted_ns > self.newest_event_ns(asset):
-            self._newest_event_ns[asset] = record.accepted_ns
+    async def _page(
+        self,
+        source: endpoints.Listing,
+        token: str,
+        holder_of: Callable[[Listed], Holder | None],
+        compare: Callable[[Sequence[tuple[Holder, bytes]]], list[Update[Holder, Record]]],
+    ) -> Page:
+        """Ask for a page, and remember the records on it."""
+        at_s = self._clock.now_s()
+        updates: list[Update[Holder, Record]] = []
+
+        def parse(raw: bytes) -> Page:
+            page = source.parse(raw)
+            named = [(holder_of(entry), entry.raw) for entry in page.entries]
+            found = [(holder, data) for holder, data in named if holder is not None]
+            updates[:] = compare(found)
+            return page
+
+        page = await self._archive.page(replace(source, parse=parse), token)
+        self._records.update(updates, at_s)
+        for entry in page.entries:
+            holder = holder_of(entry)
+            if holder is not None and holder.event is not None:
+                self._note_event(holder.owner, entry.accepted_ns)
+        await self._index.room()
+        return page
+
+    def _note_event(self, asset: Holder, accepted_ns: int) -> None:
+        if accepted_ns > self.newest_event_ns(asset):
+            self._knows_events = True
+            self._newest_ns[asset.path] = accepted_ns
+            self._index.put(newest_key(asset), _TIME.pack(accepted_ns), self._clock.now_s())
+
+    def _changed(self, holder: Holder, old: Record, new: Record | None) -> None:
+        for watcher in self._watchers:
+            watcher(holder, old, new)
 
 
-def _scan_ttl_s(info: Info) -> float:
-    return _UNSCANNED_TTL_S if info.scanned_status == NOT_SCANNED else _SCANNED_TTL_S
+def _load_record(holder: Holder, data: bytes) -> Record:
+    if holder.event is None:
+        return parse_asset(data, asset=holder.asset)
+    return parse_event(data, event=holder.event)
+
+
+def _same_record(old: Record, new: Record) -> bool:
+    return new.same_as(old)

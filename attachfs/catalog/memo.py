@@ -1,86 +1,352 @@
 """Remember answers for a while, refusals for a shorter one, and ask for each just once."""
 
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import trio
 from cachetools import LRUCache
 
-from attachfs.errors import AttachfsError, Denied, NotFound
+from attachfs.catalog.clock import Clock
+from attachfs.catalog.index import Entry, Index
+from attachfs.catalog.trouble import Trouble
+from attachfs.errors import (
+    AttachfsError,
+    BadReply,
+    Busy,
+    Denied,
+    NotFound,
+    ServerFault,
+    TimedOut,
+    Unreachable,
+)
 from attachfs.flights import Flights
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
+# How long a reader waits for a renewal before it is served what is known.
+_PATIENCE_S: Final = 1.0
+_AWAY: Final = (Unreachable, TimedOut)
+CANNOT_ASK: Final = (*_AWAY, ServerFault, Busy)
+# A clock that was set back makes answers of the future, which are believed by no one.
+_FUTURE_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """Hold what all memos of one archive share; durations in seconds."""
+
+    index: Index
+    nursery: trio.Nursery
+    clock: Clock
+    trouble: Trouble
+    negative_ttl_s: float
+    stale_ok_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Codec(Generic[K, V]):
+    """Say how keys and answers are written into the index.
+
+    `dump` returns None for what is not to be kept (yet); `load` raises `BadReply` for what it
+    cannot read. `same` tells whether an answer says nothing new.
+    """
+
+    pack: Callable[[K], bytes]
+    dump: Callable[[V], bytes | None]
+    load: Callable[[K, bytes], V]
+    same: Callable[[V, V], bool]
+
+
+class Known(NamedTuple, Generic[V]):
+    """Hold an answer and when it was asked for, in seconds since 1970 UTC."""
+
+    value: V
+    at_s: float
+
+
+class Update(NamedTuple, Generic[K, V]):
+    """Hold an answer that came by another way; `data` is None where it says nothing new.
+
+    `known_s` is when what was known of it had been asked for.
+    """
+
+    key: K
+    packed: bytes
+    data: bytes | None
+    old: V | None
+    known_s: float = -inf
+
+
+class _Refusal(NamedTuple):
+    """Hold a refusal, when it was asked for and how long it is remembered."""
+
+    error: AttachfsError
+    asked_s: float
+    until_s: float
+
 
 class Memo(Generic[K, V]):
-    """Cache answers by key, at most `max_entries`, the least recently used evicted.
+    """Keep answers by key in the index, the `max_entries` used last also parsed, in memory.
 
-    `merge(old, new)` decides what is kept when an answer is renewed. Refusals (not found, denied)
-    are remembered for `negative_ttl_s` seconds; other failures are not.
+    An answer that is renewed with nothing new stays the same object. Refusals (not found, denied)
+    are remembered for a while; other failures are not. `on_change(key, old, new)` is told of what
+    is no longer as it was; `new` is None where it has gone.
     """
 
     def __init__(
         self,
-        nursery: trio.Nursery,
+        basis: Basis,
+        codec: Codec[K, V],
         *,
-        negative_ttl_s: float,
         max_entries: int,
-        merge: Callable[[V, V], V] = lambda _old, new: new,
+        on_change: Callable[[K, V, V | None], None] = lambda _key, _old, _new: None,
     ) -> None:
-        self._flights: Flights[K, V] = Flights(nursery)
-        self._negative_ttl_s = negative_ttl_s
-        self._merge = merge
-        self._values: LRUCache[K, tuple[V, float]] = LRUCache(max_entries)
-        self._refusals: LRUCache[K, tuple[AttachfsError, float]] = LRUCache(max_entries)
+        self._flights: Flights[K, V] = Flights(basis.nursery)
+        self._basis = basis
+        self._codec = codec
+        self._on_change = on_change
+        self._parsed: LRUCache[K, Known[V]] = LRUCache(max_entries)
+        self._refusals: LRUCache[K, _Refusal] = LRUCache(max_entries)
+        self._expired: LRUCache[K, float] = LRUCache(max_entries)
+        self._valid_from_s = -inf
 
     async def get(
-        self, key: K, fetch: Callable[[], Awaitable[V]], *, max_age_s: Callable[[V], float] | float
+        self,
+        key: K,
+        fetch: Callable[[], Awaitable[V]],
+        *,
+        max_age_s: Callable[[V], float] | float,
+        strict: bool = False,
     ) -> V:
         """Return the answer for `key`, at most `max_age_s` seconds old, else fetch it.
 
-        Raises what `fetch` raises. A cancelled caller leaves the fetch to others who wait for it.
+        An older answer is served for another `stale_ok_s` seconds where none can be had, and after
+        one second where none has come; what comes later is remembered. With `strict`, a slow
+        server is waited for and only one out of reach is forgiven. Raises what `fetch` raises. A
+        cancelled caller leaves the fetch to others who wait for it.
         """
-        now_s = trio.current_time()
-        try:
-            value, at_s = self._values[key]
-        except KeyError:
-            pass
-        else:
-            limit_s = max_age_s(value) if callable(max_age_s) else max_age_s
-            if now_s - at_s < limit_s:
-                return value
+        known = self.known(key)
+        now_s = self._basis.clock.now_s()
+        if known is not None:
+            limit_s = max_age_s(known.value) if callable(max_age_s) else max_age_s
+            if self._is_fresh(key, known, limit_s, now_s):
+                return known.value
         refused = self._refusals.get(key) if self._refusals else None
-        if refused is not None:
-            error, at_s = refused
-            if now_s - at_s < self._negative_ttl_s:
-                raise error.with_traceback(None)
-        return await self._flights.join(key, lambda: self._fetch(key, fetch))
+        if refused is not None and now_s < refused.until_s:
+            raise refused.error.with_traceback(None)
+        # Of the future, it is of unknown age.
+        if known is None or abs(now_s - known.at_s) >= limit_s + self._basis.stale_ok_s:
+            return await self._flights.join(key, lambda: self._fetch(key, fetch))
+        if strict:
+            return await self._confirmed(key, fetch, known)
+        return await self._renewed(key, fetch, known)
 
-    def peek(self, key: K) -> V | None:
+    def known(self, key: K) -> Known[V] | None:
         """Return the last answer for `key`, however old, without asking."""
         try:
-            return self._values[key][0]
+            return self._parsed[key]
         except KeyError:
+            pass
+        packed = self._codec.pack(key)
+        entry = self._basis.index.get(packed)
+        if entry is None:
             return None
+        try:
+            known = Known(self._codec.load(key, entry.value), entry.at_s)
+        except BadReply:
+            self._basis.index.delete(packed)
+            return None
+        self._parsed[key] = known
+        return known
 
-    def put(self, key: K, value: V) -> V:
-        """Remember an answer that came by another way; returns what is kept."""
-        known = self._values.get(key)
-        kept = value if known is None else self._merge(known[0], value)
-        self._values[key] = (kept, trio.current_time())
+    def peek_many(self, keys: Sequence[K]) -> dict[K, V]:
+        """Return the last answers that there are, however old, with one look into the index."""
+        found: dict[K, V] = {}
+        unparsed: dict[bytes, K] = {}
+        for key in keys:
+            try:
+                found[key] = self._parsed[key].value
+            except KeyError:
+                unparsed[self._codec.pack(key)] = key
+        if unparsed:
+            for packed in self._basis.index.get_many(list(unparsed)):
+                value = self.peek(unparsed[packed])
+                if value is not None:
+                    found[unparsed[packed]] = value
+        return found
+
+    def peek(self, key: K) -> V | None:
+        """Return the last answer alone."""
+        known = self.known(key)
+        return None if known is None else known.value
+
+    def put(self, key: K, value: V, at_s: float) -> V:
+        """Remember an answer that was asked for at `at_s`; returns what is kept."""
+        known = self.known(key)
+        if self._is_overtaken(key, at_s, self._basis.clock.now_s() + _FUTURE_S):
+            return value if known is None else known.value
+        if known is not None and self._codec.same(known.value, value):
+            value = known.value
+            self._basis.index.touch(self._codec.pack(key), at_s)
+        else:
+            data = self._codec.dump(value)
+            if data is not None:
+                self._basis.index.put(self._codec.pack(key), data, at_s)
+        self._parsed[key] = Known(value, at_s)
         self._refusals.pop(key, None)
-        return kept
+        if known is not None and known.value is not value:
+            self._on_change(key, known.value, value)
+        return value
 
-    def drop(self, key: K) -> None:
-        """Forget the answer for `key`."""
-        self._values.pop(key, None)
+    def unknown(self, answers: Sequence[tuple[K, bytes]]) -> list[Update[K, V]]:
+        """Take answers of a page as `compare` does, where none of them is in the index."""
+        return [Update(key, self._codec.pack(key), data, None) for key, data in answers]
+
+    def compare(self, answers: Sequence[tuple[K, bytes]]) -> list[Update[K, V]]:
+        """Find out what is new in many answers of a page; may run in a worker thread.
+
+        Raises nothing: what cannot be read counts as new.
+        """
+        packed = [self._codec.pack(key) for key, _ in answers]
+        entries = self._basis.index.get_many(packed)
+        updates: list[Update[K, V]] = []
+        for (key, data), name in zip(answers, packed, strict=True):
+            entry = entries.get(name)
+            if entry is None:
+                updates.append(Update(key, name, data, None))
+            else:
+                updates.append(self._compared(key, name, data, entry))
+        return updates
+
+    def update(self, updates: Sequence[Update[K, V]], at_s: float) -> None:
+        """Remember what `compare` found, asked for at `at_s`, where nothing newer is known."""
+        index = self._basis.index
+        latest_s = self._basis.clock.now_s() + _FUTURE_S
+        for key, packed, data, old, known_s in updates:
+            if at_s < known_s <= latest_s or self._is_overtaken(key, at_s, latest_s):
+                continue
+            if data is None:
+                index.touch(packed, at_s)
+                known = self._parsed.get(key)
+                if known is not None:
+                    self._parsed[key] = Known(known.value, at_s)
+            else:
+                index.put(packed, data, at_s)
+                self._parsed.pop(key, None)
+                if old is not None:
+                    self._on_change(key, old, self.peek(key))
+            if self._refusals:
+                self._refusals.pop(key, None)
+
+    def forget(self, key: K) -> None:
+        """Forget the answer for `key`: it is known to have gone."""
+        known = self.known(key)
+        if known is not None:
+            del self._parsed[key]
+            self._basis.index.delete(self._codec.pack(key))
+            self._on_change(key, known.value, None)
+
+    def is_valid(self, key: K, at_s: float) -> bool:
+        """Tell whether what was asked for at `at_s` has not been told to be asked for again."""
+        expired_s = self._expired.get(key, -inf) if self._expired else -inf
+        return at_s >= max(self._valid_from_s, expired_s)
+
+    def expire(self, key: K) -> None:
+        """Ask for `key` again before it is believed, unless it can never change."""
+        self._expired[key] = self._basis.clock.now_s()
+        self._refusals.pop(key, None)
+
+    def expire_all(self) -> None:
+        """Ask for everything again that can change."""
+        self._valid_from_s = self._basis.clock.now_s()
+        self._refusals.clear()
+
+    def _is_overtaken(self, key: K, at_s: float, latest_s: float) -> bool:
+        """Tell whether something newer is known than what was asked for at `at_s`.
+
+        What is said to be later than `latest_s` is of a clock that was set back.
+        """
+        known = self._parsed.get(key)
+        if known is not None and at_s < known.at_s <= latest_s:
+            return True
+        refused = self._refusals.get(key) if self._refusals else None
+        return refused is not None and at_s < refused.asked_s
+
+    def _is_fresh(self, key: K, known: Known[V], limit_s: float, now_s: float) -> bool:
+        if limit_s == inf:
+            return True
+        if known.at_s > now_s + _FUTURE_S or not self.is_valid(key, known.at_s):
+            return False
+        return now_s - known.at_s < limit_s
+
+    async def _confirmed(self, key: K, fetch: Callable[[], Awaitable[V]], known: Known[V]) -> V:
+        if self._basis.trouble.away:
+            self._probe(key, fetch)
+            return known.value
+        try:
+            return await self._flights.join(key, lambda: self._fetch(key, fetch))
+        except _AWAY:
+            return known.value
+
+    async def _renewed(self, key: K, fetch: Callable[[], Awaitable[V]], known: Known[V]) -> V:
+        if self._basis.trouble.slow:
+            self._probe(key, fetch)
+            return known.value
+        with trio.move_on_after(_PATIENCE_S):
+            try:
+                return await self._flights.join(key, lambda: self._fetch(key, fetch), kept=True)
+            except CANNOT_ASK:
+                return known.value
+        self._basis.trouble.note_slow()
+        return known.value
+
+    def _probe(self, key: K, fetch: Callable[[], Awaitable[V]]) -> None:
+        """Ask behind the reader, who does not wait."""
+        if self._basis.trouble.begin_probe():
+            self._basis.nursery.start_soon(self._ask_behind, key, fetch)
+
+    async def _ask_behind(self, key: K, fetch: Callable[[], Awaitable[V]]) -> None:
+        try:
+            await self._flights.join(key, lambda: self._fetch(key, fetch))
+        except Exception:  # noqa: BLE001, S110 - left to who asks in earnest
+            pass
+        finally:
+            self._basis.trouble.end_probe()
 
     async def _fetch(self, key: K, fetch: Callable[[], Awaitable[V]]) -> V:
+        while True:  # once more where it was told to be asked for again meanwhile
+            asked_s = self._basis.clock.now_s()
+            try:
+                value = await fetch()
+            except (NotFound, Denied) as error:
+                self._basis.trouble.note_answer()
+                if self.is_valid(key, asked_s):
+                    self.forget(key)
+                    until_s = self._basis.clock.now_s() + self._basis.negative_ttl_s
+                    self._refusals[key] = _Refusal(error, asked_s, until_s)
+                    raise
+            except _AWAY:
+                self._basis.trouble.note_away()
+                raise
+            else:
+                self._basis.trouble.note_answer()
+                if self.is_valid(key, asked_s):
+                    return self.put(key, value, asked_s)
+
+    def _compared(self, key: K, packed: bytes, data: bytes, entry: Entry) -> Update[K, V]:
+        nothing_new: Update[K, V] = Update(key, packed, None, None, entry.at_s)
+        if entry.value == data:
+            return nothing_new
         try:
-            value = await fetch()
-        except (NotFound, Denied) as error:
-            self._values.pop(key, None)
-            self._refusals[key] = (error, trio.current_time())
-            raise
-        return self.put(key, value)
+            known = self._codec.load(key, entry.value)
+        except BadReply:
+            return Update(key, packed, data, None, entry.at_s)
+        try:
+            if self._codec.same(known, self._codec.load(key, data)):
+                return nothing_new
+        except BadReply:
+            pass
+        return Update(key, packed, data, known, entry.at_s)

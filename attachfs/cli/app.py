@@ -16,6 +16,7 @@ _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 _COMMANDS: Final[Mapping[str, str]] = {
     "mount": "Mount an archive on a directory.",
     "umount": "Unmount it.",
+    "refresh": "Forget what the server may have changed.",
     "demo": "Serve a sample archive and mount it, to try things.",
     "serve": "Serve an archive of your own on this machine, without a mount.",
 }

@@ -55,6 +55,19 @@ def choose(
     return ClientCredentials(url, client_id, Secret(secret_text))
 
 
+def forgo(context: click.Context) -> None:
+    """Use no credentials, and hide those in the environment all the same.
+
+    Raises `UsageError` where some are given by option.
+    """
+    for variable in (_TOKEN_VARIABLE, _SECRET_VARIABLE):
+        _take(variable)
+    for name in ("token_file", "client_id", "client_secret_file"):
+        if _given(context, name):
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"--public takes no credentials; leave out {option} or --public")
+
+
 def _take(variable: str) -> str:
     """Return a variable's value, removed, also from /proc/PID/environ, where unsetenv leaves it."""
     getenv = ctypes.CDLL(None).getenv

@@ -84,9 +84,9 @@ A sample archive is mounted on {mountpoint}
 
 Five things to try, in another terminal:
 
-  ls -l {container}
-  cp -r {root} /tmp/evidence   # all of it; one file is refused: it is marked SCANNED_BAD
-  grep -rl "pallets vaccines" {root}
+  ls -l {root}/by-name/*
+  cp -r {root}/by-name /tmp/evidence   # all of it; one file is refused: it is marked SCANNED_BAD
+  grep -rl "pallets vaccines" {root}/assets
   (cd {container} && sha256sum -c SHA256SUMS)
   getfattr -d {container}/{SAMPLE["blob:container-photo"]}
 

@@ -48,6 +48,18 @@ def _option(name: str, *aliases: str, **attributes: Any) -> Callable[[Any], Any]
     help="File with its secret; mode 0600.  [default: none]",
 )
 @_option(
+    "--public",
+    is_flag=True,
+    help="Mount without credentials: public assets only.  [default: no]",
+)
+@_option(
+    "--public-asset",
+    multiple=True,
+    metavar="URL|UUID",
+    help="A public asset to list in publicassets/, by its public URL or UUID; may be repeated.  "
+    "[default: none]",
+)
+@_option(
     "--cache-dir",
     type=AbsolutePath(file_okay=False),
     help="Directory for local copies.  [default: $XDG_CACHE_HOME/attachfs]",
@@ -98,6 +110,20 @@ def _option(name: str, *aliases: str, **attributes: Any) -> Callable[[Any], Any]
     help="How long listings, records and the right to read are believed.",
 )
 @_option(
+    "--negative-ttl",
+    type=_DURATION,
+    default="5s",
+    show_default=True,
+    help="How long a name that does not exist is believed not to exist.",
+)
+@_option(
+    "--stale-ok",
+    type=_DURATION,
+    default="1h",
+    show_default=True,
+    help="How much longer what is known is served where the server cannot be asked.",
+)
+@_option(
     "--scan-policy",
     type=click.Choice(["allow", "block-bad", "require-ok"]),
     default="block-bad",
@@ -131,6 +157,8 @@ def command(
     token_file: Path | None,
     client_id: str | None,
     client_secret_file: Path | None,
+    public: bool,
+    public_asset: tuple[str, ...],
     cache_dir: Path | None,
     cache_size: int,
     cache_min_free: float,
@@ -138,6 +166,8 @@ def command(
     verify_first: int,
     read_ahead: int,
     metadata_ttl: float,
+    negative_ttl: float,
+    stale_ok: float,
     scan_policy: str,
     untracked: bool,
     ca_bundle: Path | None,
@@ -154,7 +184,8 @@ def command(
 
     from attachfs.archive.endpoints import ScanPolicy
     from attachfs.archive.transport import base_url, trust
-    from attachfs.cli.credentials import choose
+    from attachfs.cli.credentials import choose, forgo
+    from attachfs.cli.public import parse_public_assets
     from attachfs.mount.daemon import run_in_background
     from attachfs.mount.mountpoint import absolute, check, check_fuse
     from attachfs.mount.settings import Settings
@@ -162,13 +193,18 @@ def command(
     url = base_url(url, allow_http=allow_http)
     if ca_bundle is not None:
         trust(ca_bundle)  # a mistake in it is told before anything else happens
-    credentials = choose(
-        context,
-        url=url,
-        token_file=token_file,
-        client_id=client_id,
-        client_secret_file=client_secret_file,
-    )
+    public_assets = parse_public_assets(public_asset, archive_url=url)
+    credentials = None
+    if public:
+        forgo(context)
+    else:
+        credentials = choose(
+            context,
+            url=url,
+            token_file=token_file,
+            client_id=client_id,
+            client_secret_file=client_secret_file,
+        )
     mountpoint = absolute(mountpoint)
     check_fuse()
     check(mountpoint)
@@ -184,8 +220,12 @@ def command(
         verify_first_bytes=verify_first,
         read_ahead_files=read_ahead,
         metadata_ttl_s=metadata_ttl,
+        negative_ttl_s=negative_ttl,
+        stale_ok_s=stale_ok,
         scan_policy=ScanPolicy(scan_policy),
         untracked=untracked,
+        public=public,
+        public_assets=public_assets,
         ca_bundle=ca_bundle,
     )
     if foreground:
@@ -219,6 +259,8 @@ def _check_cache(cache_dir: Path) -> None:
 
 def _serve(settings: Any, mountpoint: Path, log_level: str, on_ready: Callable[[], None]) -> int:
     """Serve until the mount ends; returns the exit code, mistakes printed."""
+    import signal
+
     import trio
 
     from attachfs.cli.logs import configure
@@ -226,6 +268,7 @@ def _serve(settings: Any, mountpoint: Path, log_level: str, on_ready: Callable[[
     from attachfs.mount.session import run
 
     configure(log_level)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the mount takes it, to refresh
     try:
         trio.run(lambda: run(settings, mountpoint, on_warning=_warn, on_ready=on_ready))
     except SetupError as error:
@@ -240,6 +283,7 @@ def _warn(message: str) -> None:
 
 def _log_name(mountpoint: Path) -> str:
     """Return a file name that tells mount points apart: `%2F` for each slash."""
+    import os
     from urllib.parse import quote
 
-    return quote(str(mountpoint).strip("/"), safe="")[-200:] + ".log"
+    return quote(os.fsencode(mountpoint).strip(b"/"), safe="")[-200:] + ".log"

@@ -282,7 +282,7 @@ class Content:
         if data is None:
             async with slots:
                 data = await self._archive.take(
-                    endpoints.download(path, self._settings.policy),
+                    self._download(path, expected),
                     max_bytes=expected.size_bytes,
                     check_announced=expected.check_announced,
                 )
@@ -363,7 +363,7 @@ class Content:
     async def _take_in(
         self, path: AttachmentPath, fill: Fill, draft: Draft | None
     ) -> AttachfsError | None:
-        download = endpoints.download(path, self._settings.policy)
+        download = self._download(path, fill.expected)
         pump = partial(fill.pump, self._streams, download)
         try:
             try:
@@ -406,6 +406,10 @@ class Content:
         """Run blocking work in a thread, again where that may help."""
         in_thread = partial(trio.to_thread.run_sync, work, limiter=limiter, abandon_on_cancel=True)
         return await retried(in_thread, timeout_s=self._settings.timeout_s)
+
+    def _download(self, path: AttachmentPath, expected: Expected) -> endpoints.Download:
+        url = expected.url or endpoints.attachment_url(path)
+        return endpoints.download(url, self._settings.policy)
 
     def _without_store(self, error: OSError) -> None:
         """Say once that the store takes nothing more."""

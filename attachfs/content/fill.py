@@ -38,6 +38,11 @@ class Fill:
         self.readers = 0
 
     @property
+    def expected(self) -> Expected:
+        """What the body must be."""
+        return self._expected
+
+    @property
     def size_bytes(self) -> int:
         """The size of the whole body."""
         return self._expected.size_bytes

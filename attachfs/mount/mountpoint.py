@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -25,6 +26,8 @@ _FSTYPE: Final = f"fuse.{SUBTYPE}"
 _FUSE_DEVICE: Final = Path("/dev/fuse")
 _MOUNTINFO: Final = Path("/proc/self/mountinfo")
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
+_OWNER: Final = re.compile(r"\buser_id=(\d+)")
+_MAX_LINKS: Final = 40  # as path_resolution(7)
 _UNMOUNT_TIMEOUT_S: Final = 30
 
 
@@ -52,13 +55,51 @@ def mounted_at(mountpoint: Path) -> Mounted | None:
     Reads /proc/self/mountinfo (proc_pid_mountinfo(5)).
     """
     found = None
-    for line in os.fsdecode(_MOUNTINFO.read_bytes()).removesuffix("\n").split("\n"):
-        left, _, right = line.partition(" - ")
-        fields = left.split(" ")
-        fstype, source = right.split(" ")[:2]
-        if _unescape(fields[4]) == str(mountpoint):
-            found = Mounted(fstype, _unescape(source), frozenset(fields[5].split(",")))
+    for path, mounted, _ in _mounts():
+        if path == str(mountpoint):
+            found = mounted
     return found
+
+
+def attachfs_mounts() -> dict[Path, int | None]:
+    """Return where attachfs is mounted, each with the user id of its owner, without touching it."""
+    found: dict[Path, int | None] = {}
+    for path, mounted, shared_options in _mounts():
+        found.pop(Path(path), None)  # the topmost counts
+        if _is_ours(mounted):
+            owner = _OWNER.search(shared_options)
+            found[Path(path)] = int(owner[1]) if owner else None
+    return found
+
+
+def locate(path: Path) -> tuple[Path, str]:
+    """Return the mount point of the attachfs that an absolute path is in, and the rest of it.
+
+    Links are followed on the way to a mount point alone; it, and what is below it, is not even
+    looked at, for that might wait for a server. Raises `NotMounted` outside of any.
+    """
+    mounts = attachfs_mounts()
+    here, links = Path("/"), 0
+    ahead = [*reversed(path.parts[1:])]
+    while ahead:
+        name = ahead.pop()
+        here = here.parent if name == ".." else here / name
+        if any(here.is_relative_to(mountpoint) for mountpoint in mounts):
+            continue
+        target = _target_of(here)
+        if target is not None:
+            links += 1
+            if links > _MAX_LINKS:
+                break
+            here = Path("/") if target.is_absolute() else here.parent
+            ahead += [part for part in reversed(target.parts) if not part.startswith("/")]
+    around = [mountpoint for mountpoint in mounts if here.is_relative_to(mountpoint)]
+    if not around:
+        raise NotMounted(
+            f"{path} is in no attachfs; give a path at or below the mount point of one"
+        )
+    mountpoint = max(around, key=lambda mountpoint: len(mountpoint.parts))
+    return mountpoint, "/".join(here.relative_to(mountpoint).parts)
 
 
 def check(mountpoint: Path) -> None:
@@ -145,6 +186,24 @@ def unmount(mountpoint: Path) -> None:
             f"cannot unmount {mountpoint}: {done.stderr.strip() or 'fusermount3 failed'}; "
             "close the programs that use it (fuser -vm shows them) and try again"
         )
+
+
+def _mounts() -> Iterator[tuple[str, Mounted, str]]:
+    """Yield each mount's path, what is mounted, and the options that all mounts of it share."""
+    for line in os.fsdecode(_MOUNTINFO.read_bytes()).removesuffix("\n").split("\n"):
+        left, _, right = line.partition(" - ")
+        fields = left.split(" ")
+        fstype, source, *shared_options = right.split(" ")
+        mounted = Mounted(fstype, _unescape(source), frozenset(fields[5].split(",")))
+        yield _unescape(fields[4]), mounted, " ".join(shared_options)
+
+
+def _target_of(path: Path) -> Path | None:
+    """Return where a link leads, None for what is none."""
+    try:
+        return path.readlink()
+    except OSError:
+        return None
 
 
 def _is_ours(mounted: Mounted | None) -> bool:

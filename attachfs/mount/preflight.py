@@ -1,5 +1,7 @@
 """Find out with one request whether a mount can work, before there is one."""
 
+from contextlib import suppress
+
 from attachfs.archive import endpoints
 from attachfs.archive.client import Archive
 from attachfs.errors import (
@@ -18,13 +20,19 @@ from attachfs.errors import (
 )
 
 
-async def preflight(archive: Archive) -> str | None:
+async def preflight(archive: Archive, *, public: bool = False) -> str | None:
     """Return a warning where the token may not list assets, None where all is well.
+
+    A `public` mount has no token, and asks for nothing that needs one.
 
     Raises `TokenRefused`, `WrongUrl`, `ServerUnreachable` or `ServerTrouble`, each with what to do.
     """
     try:
-        await archive.ask(endpoints.probe())
+        if public:
+            with suppress(NotFound):
+                await archive.ask(endpoints.public_probe())
+        else:
+            await archive.ask(endpoints.probe())
     except Unauthenticated as error:
         raise TokenRefused(
             f"the server refuses the token ({error}); get a new one and try again"

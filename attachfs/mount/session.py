@@ -1,11 +1,13 @@
 """The life of a mount: assemble, check, mount, serve, take down."""
 
+import gc
+import hashlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyfuse3
 import structlog
@@ -16,11 +18,14 @@ from attachfs.archive.client import Archive
 from attachfs.archive.streams import Streams
 from attachfs.archive.transport import async_client, blocking_client
 from attachfs.catalog.catalog import Catalog
+from attachfs.catalog.index import Index
 from attachfs.content.content import Content, ContentSettings
 from attachfs.content.store import Store
 from attachfs.errors import MountFailed, SetupError, lone_cause
 from attachfs.mount import mountpoint as mountpoints
+from attachfs.mount.control import Command, argument, serve_control
 from attachfs.mount.express import use_express_lane
+from attachfs.mount.kernel import KernelCaches
 from attachfs.mount.operations import Operations
 from attachfs.mount.preflight import preflight
 from attachfs.mount.settings import Settings
@@ -50,7 +55,7 @@ async def run(
     only what is a defect of ours, and the mount is then left in place, dead: a backup must not see
     an empty directory.
     """
-    auth = BearerAuth(settings.credentials)
+    auth = None if settings.credentials is None else BearerAuth(settings.credentials)
     http = async_client(
         settings.url, auth=auth, ca_bundle=settings.ca_bundle, timeout_s=settings.timeout_s
     )
@@ -62,15 +67,21 @@ async def run(
     async with (
         _unwrapped(),
         Archive(http, timeout_s=settings.timeout_s) as archive,
+        AsyncExitStack() as stack,
         trio.open_nursery() as background,
     ):
-        warning = await preflight(archive)
+        warning = await preflight(archive, public=settings.public)
         if warning is not None:
             on_warning(warning)
         store = await trio.to_thread.run_sync(_open_store, settings)
-        operations = Operations(_file_system(settings, archive, streams, store, background))
-        _mount(operations, settings.url, mountpoint)
+        index = stack.enter_context(closing(Index.open(_index_file(settings))))
+        index.start(background)
+        fs = _file_system(settings, archive, background, streams=streams, store=store, index=index)
+        _mount(Operations(fs), settings.url, mountpoint)
         use_express_lane()
+        # What is there by now stays: the collector need not look at it again (20 ms each time).
+        gc.collect()
+        gc.freeze()
         unmount = True
 
         def announced() -> None:
@@ -83,6 +94,8 @@ async def run(
             async with trio.open_nursery() as nursery:
                 serving = trio.CancelScope()
                 nursery.start_soon(_end_on_signal, serving)
+                nursery.start_soon(_refresh_on_hangup, fs)
+                await nursery.start(serve_control, mountpoint, _commands(fs))
                 nursery.start_soon(_announce, mountpoint, announced)
                 with serving:
                     await pyfuse3.main(min_tasks=_MIN_TASKS, max_tasks=_MAX_TASKS)
@@ -116,15 +129,19 @@ def _open_store(settings: Settings) -> Store | None:
 def _file_system(
     settings: Settings,
     archive: Archive,
+    background: trio.Nursery,
+    *,
     streams: Streams,
     store: Store | None,
-    background: trio.Nursery,
+    index: Index,
 ) -> FileSystem:
     catalog = Catalog(
         archive,
         background,
+        index,
         metadata_ttl_s=settings.metadata_ttl_s,
         negative_ttl_s=settings.negative_ttl_s,
+        stale_ok_s=settings.stale_ok_s,
         untracked=settings.untracked,
     )
     content = Content(
@@ -146,7 +163,27 @@ def _file_system(
         background,
         policy=settings.scan_policy,
         read_ahead_files=settings.read_ahead_files,
+        public_assets=settings.public_assets,
+        public_only=settings.public,
+        kernel=KernelCaches(),
     )
+
+
+def _index_file(settings: Settings) -> Path:
+    """Return where what is known is kept: apart for each server, and for each who asks it."""
+    identity = "" if settings.credentials is None else settings.credentials.identity
+    digest = hashlib.sha256(f"{settings.url}\0{identity}".encode()).hexdigest()
+    return settings.cache_dir / "index" / f"{digest[:32]}.sqlite3"
+
+
+def _commands(fs: FileSystem) -> Mapping[str, Command]:
+    """Return what other processes may ask of a mount."""
+
+    async def refresh(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        await fs.refresh(argument(request, "path"))
+        return {}
+
+    return {"refresh": refresh}
 
 
 def _mount(operations: Operations, url: str, mountpoint: Path) -> None:
@@ -178,6 +215,14 @@ async def _announce(mountpoint: Path, on_ready: Callable[[], None]) -> None:
     on_ready()
     # Not before: in the background, this belongs into the log and not on a terminal.
     _log.info("mounted", mountpoint=str(mountpoint))
+
+
+async def _refresh_on_hangup(fs: FileSystem) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what holds once the receiver has gone
+    with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        async for _ in signals:
+            _log.info("refreshing", signal=signal.SIGHUP.name)
+            await fs.refresh("")  # everywhere: nothing is asked, so that nothing can go wrong
 
 
 async def _end_on_signal(serving: trio.CancelScope) -> None:

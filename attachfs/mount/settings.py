@@ -15,20 +15,24 @@ DEFAULT_URL: Final = "https://app.datatrails.ai"
 class Settings:
     """Hold the options of one mount: sizes in bytes, durations in seconds.
 
-    `cache_size_bytes` bounds what is kept below `cache_dir`.
+    `cache_size_bytes` bounds what is kept below `cache_dir`. A `public` mount has no credentials.
+    `public_assets` are lower-case UUIDs, each once.
     """
 
     url: str
-    credentials: Credentials
+    credentials: Credentials | None
     cache_dir: Path
     cache_size_bytes: int = 10 * 1024 * _MIB
     memory_cache_bytes: int = 256 * _MIB
     metadata_ttl_s: float = 60.0
     negative_ttl_s: float = 5.0
+    stale_ok_s: float = 3600.0
     cache_min_free_fraction: float = 0.05
     verify_first_bytes: int = 4 * _MIB
     read_ahead_files: int = 64
     timeout_s: float = 30.0
     scan_policy: ScanPolicy = ScanPolicy.BLOCK_BAD
     untracked: bool = False
+    public: bool = False
+    public_assets: tuple[str, ...] = ()
     ca_bundle: Path | None = None

@@ -2,17 +2,24 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Final, Self
 
+from attachfs.archive.endpoints import attachment_url
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.models import Info
 from attachfs.content.content import Reader
 from attachfs.content.verification import Expected
 from attachfs.errors import BlockedByScan, NotFound, Stale
 from attachfs.tree.attrs import EPOCH_NS, FOREVER_S, Attrs
+from attachfs.tree.moments import parse_moment
+from attachfs.tree.names import PUBLIC_ASSETS
 from attachfs.tree.nodes import BytesHandle, Estate, File, Handle
+from attachfs.tree.places import Kind, Place, View
 from attachfs.tree.scanning import scan_refusal
 from attachfs.tree.xattrs import attachment_xattrs
+
+_PRIVATE: Final = View()
+_PUBLIC: Final = View(PUBLIC_ASSETS)
 
 
 class AttachmentHandle:
@@ -30,9 +37,9 @@ class AttachmentHandle:
         return self._reader.size_bytes
 
     @property
-    def tag(self) -> object:
-        """The SHA-256 that the bytes have been or will be checked against."""
-        return self._reader.digest
+    def tag(self) -> int:
+        """A hash of the SHA-256 that the bytes have been or will be checked against."""
+        return hash(self._reader.digest)
 
     def read_now(self, offset: int, size_bytes: int) -> bytes | bytearray | None:
         """Return verified bytes if that needs no waiting, else None."""
@@ -55,23 +62,28 @@ class AttachmentHandle:
 class InfoFile(File):
     """Stand for a file of which `/info` tells all that stat(2) asks; one inode in every view."""
 
-    __slots__ = ("path",)
-    kind: ClassVar[str]
+    __slots__ = ()
 
-    def __init__(self, estate: Estate, path: AttachmentPath) -> None:
-        super().__init__(estate, (self.kind, path.path))
-        self.path = path
+    @property
+    def path(self) -> AttachmentPath:
+        """Which attachment it is of."""
+        return AttachmentPath(self.place.holder, self.attachment)
+
+    @classmethod
+    def of(cls, estate: Estate, path: AttachmentPath) -> Self:
+        """Return the file for an attachment."""
+        return cls(estate, everywhere(path.holder), path.attachment)
 
     async def attrs(self) -> Attrs:
         """Return the attributes; asks for record and `/info` where they are too old."""
-        return self._of(await self.estate.catalog.confirmed_info(self.path))
+        return self.attrs_of(await self.estate.catalog.confirmed_info(self.path))
 
     def listed_attrs(self) -> Attrs:
         """Return the attributes, without a size where `/info` was never asked for."""
-        return self._of(self.estate.catalog.known_info(self.path))
+        return self.attrs_of(self.estate.catalog.known_info(self.path))
 
     @abstractmethod
-    def _of(self, info: Info | None) -> Attrs:
+    def attrs_of(self, info: Info | None) -> Attrs:
         """Return the attributes that `/info` tells, without a size where it is not known."""
 
 
@@ -79,7 +91,12 @@ class AttachmentFile(InfoFile):
     """Stand for an attachment's bytes."""
 
     __slots__ = ()
-    kind = "attachment"
+    kind = Kind.ATTACHMENT
+
+    @property
+    def key(self) -> str:
+        """What the inode number is a hash of."""
+        return f"attachment\0{self.path.path}"
 
     async def attrs(self) -> Attrs:
         """Return the attributes; asks for record and `/info` where they are too old."""
@@ -109,20 +126,21 @@ class AttachmentFile(InfoFile):
         return attachment_xattrs(
             info,
             verified_by=self._expected(info).verified_by,
-            origin_url=f"{self.estate.catalog.server}/archivist/v2/attachments/{self.path.path}",
+            origin_url=f"{self.estate.catalog.server}{info.url or attachment_url(self.path)}",
             last_error=self.estate.content.last_error(self.path),
         )
 
     def _expected(self, info: Info) -> Expected:
-        record = self.estate.catalog.known_record(self.path.holder)
-        attachment = None if record is None else record.attachment(self.path.attachment)
+        attachment = self.estate.catalog.declared(self.path)
         return Expected(
             size_bytes=info.size_bytes,
             record_sha256=() if attachment is None else attachment.record_digests,
             info_sha256=info.sha256,
+            url=info.url,
         )
 
-    def _of(self, info: Info | None) -> Attrs:
+    def attrs_of(self, info: Info | None) -> Attrs:
+        """Return the attributes that `/info` tells, without a size where it is not known."""
         if info is None:
             return self._attrs(size_bytes=None)
         return self._attrs(
@@ -134,13 +152,19 @@ class SidecarFile(InfoFile):
     """Stand for what `/info` answers, as served."""
 
     __slots__ = ()
-    kind = "info"
+    kind = Kind.SIDECAR
+
+    @property
+    def key(self) -> str:
+        """What the inode number is a hash of."""
+        return f"info\0{self.path.path}"
 
     async def open(self) -> Handle:
         """Return a handle on the JSON."""
         return BytesHandle((await self.estate.catalog.confirmed_info(self.path)).raw)
 
-    def _of(self, info: Info | None) -> Attrs:
+    def attrs_of(self, info: Info | None) -> Attrs:
+        """Return the attributes of the JSON, without a size where it is not known."""
         if info is None:
             return self._attrs(size_bytes=None)
         return self._attrs(size_bytes=len(info.raw), mtime_ns=info.accepted_ns)
@@ -149,35 +173,53 @@ class SidecarFile(InfoFile):
 class RecordFile(File):
     """Stand for `asset.json` or `event.json`: the record as served."""
 
-    __slots__ = ("_holder",)
+    __slots__ = ()
+    kind = Kind.RECORD
 
-    def __init__(self, estate: Estate, holder: Holder) -> None:
-        super().__init__(estate, ("record", holder.path))
-        self._holder = holder
+    @classmethod
+    def of(cls, estate: Estate, place: Place) -> Self:
+        """Return the file for a record; one inode in every view that shows the same."""
+        moment = place.view.moment if place.holder.event is None else ""
+        return cls(estate, place if moment else everywhere(place.holder))
+
+    @property
+    def key(self) -> str:
+        """What the inode number is a hash of."""
+        moment = self.place.view.moment
+        return f"record\0{self.place.holder.path}" + (f"\0{moment}" if moment else "")
 
     async def attrs(self) -> Attrs:
         """Return the attributes; asks for the record where it is too old."""
-        record = await self.estate.catalog.record(self._holder)
-        return self._attrs(
-            size_bytes=len(record.raw), mtime_ns=holder_mtime_ns(self.estate, self._holder)
-        )
+        await self.place.record(self.estate.catalog)
+        return self.listed_attrs()
 
     def listed_attrs(self) -> Attrs:
         """Return the attributes of the record as last seen."""
-        record = self.estate.catalog.known_record(self._holder)
+        record = self.place.known_record(self.estate.catalog)
         return self._attrs(
             size_bytes=None if record is None else len(record.raw),
-            mtime_ns=holder_mtime_ns(self.estate, self._holder),
+            mtime_ns=holder_mtime_ns(self.estate, self.place),
         )
 
     async def open(self) -> Handle:
-        """Return a handle on the JSON."""
-        return BytesHandle((await self.estate.catalog.record(self._holder)).raw)
+        """Return a handle on the JSON, once it is known that it may be read now."""
+        catalog = self.estate.catalog
+        if self.place.view.moment:
+            return BytesHandle((await self.place.record(catalog)).raw)
+        return BytesHandle((await catalog.confirmed_record(self.place.holder)).raw)
 
 
-def holder_mtime_ns(estate: Estate, holder: Holder) -> int:
+def everywhere(holder: Holder) -> Place:
+    """Return the place that stands for all views of an asset or event."""
+    return Place(_PUBLIC if holder.public else _PRIVATE, holder)
+
+
+def holder_mtime_ns(estate: Estate, place: Place) -> int:
     """Return when an event was accepted; of an asset, its newest event known. Else a constant."""
+    holder = place.holder
     if holder.event is None:
-        return estate.catalog.newest_event_ns(holder.asset)
+        newest_ns = estate.catalog.newest_event_ns(holder)
+        moment = parse_moment(place.view.moment) if place.view.moment else None
+        return newest_ns if moment is None else min(newest_ns, moment.at_ns)
     record = estate.catalog.known_record(holder)
     return EPOCH_NS if record is None else record.accepted_ns

@@ -1,5 +1,6 @@
 """The file system, by inode number: what the kernel's side, and any other front, is built on."""
 
+from collections.abc import Sequence
 from itertools import count
 from typing import Final, NamedTuple
 
@@ -18,20 +19,11 @@ from attachfs.errors import (
     XattrUnsupported,
 )
 from attachfs.tree.attrs import FOREVER_S, Attrs
-from attachfs.tree.inodes import ROOT_INO, Inode, InodeNumbers, InodeTable
-from attachfs.tree.names import ASSETS
-from attachfs.tree.nodes import (
-    Directory,
-    Entries,
-    Entry,
-    Estate,
-    File,
-    Handle,
-    Node,
-    StaticDirectory,
-)
+from attachfs.tree.changes import Changes, Kernel
+from attachfs.tree.inodes import ROOT_INO, Inode, InodeTable
+from attachfs.tree.nodes import Directory, Entries, Entry, Estate, File, Handle, Node
 from attachfs.tree.readahead import ReadAhead
-from attachfs.tree.views.assets import AssetsDirectory
+from attachfs.tree.views.root import restored, root_directory
 
 _XATTR_NAMESPACE: Final = "user."
 
@@ -42,6 +34,28 @@ class Opened(NamedTuple):
     fh: int
     keep_cache: bool
     size_changed: bool
+
+
+class _Forgetful:
+    """Stand for a kernel that remembers nothing."""
+
+    def forget_name(self, parent: int, name: str) -> None:
+        """Do nothing."""
+
+    def forget_inode(self, ino: int) -> None:
+        """Do nothing."""
+
+
+class _OpenFile(NamedTuple):
+    ino: int
+    inode: Inode
+    handle: Handle
+
+    @property
+    def is_stale(self) -> bool:
+        """Tell whether another size or content than this handle's was told to the kernel."""
+        inode, handle = self.inode, self.handle
+        return inode.told_size_bytes != handle.size_bytes or inode.content_hash != handle.tag
 
 
 class FileSystem:
@@ -59,22 +73,29 @@ class FileSystem:
         *,
         policy: ScanPolicy,
         read_ahead_files: int = 64,
+        public_assets: Sequence[str] = (),
+        public_only: bool = False,
+        kernel: Kernel | None = None,
     ) -> None:
-        """Take a nursery for what is fetched ahead: up to `read_ahead_files` at a time."""
-        numbers = InodeNumbers(catalog.server)
-        estate = Estate(catalog, content, numbers, policy)
+        """Take a nursery for what is fetched ahead: up to `read_ahead_files` at a time.
+
+        `public_assets` are listed in publicassets/, by UUID; `public_only` leaves out every view
+        that needs a token. `kernel` is told what to forget.
+        """
+        self._inodes = InodeTable(catalog.server, b"root")
+        estate = Estate(catalog, content, self._inodes, policy, dict.fromkeys(public_assets))
+        self._estate = estate
         self._ahead = ReadAhead(estate, nursery, max_files=read_ahead_files)
-        views: dict[str, Node] = {ASSETS: AssetsDirectory(estate)}
-        root = StaticDirectory(estate, ("root",), views, ino=ROOT_INO)
-        self._inodes: InodeTable[Node] = InodeTable(numbers, root)
-        self._files: dict[int, tuple[Inode[Node], Handle]] = {}
+        self._root = root_directory(estate, public_only=public_only)
+        self._changes = Changes(estate, self._root, kernel or _Forgetful())
+        self._files: dict[int, _OpenFile] = {}
         self._directories: dict[int, Entries] = {}
         self._next_fh = count(1)
         self.negative_ttl_s = catalog.negative_ttl_s
 
     async def lookup(self, parent: int, name: bytes) -> Attrs:
         """Return the attributes of a name, its lookup counted; raises `NotFound`."""
-        node = self._directory(parent).child(_text(name))
+        node = await self._directory(parent).find(_text(name))
         self._ahead.looked_at(node)
         attrs = await node.attrs()
         self._settle(node)
@@ -86,9 +107,10 @@ class FileSystem:
     async def getattr(self, ino: int) -> Attrs:
         """Return the attributes of an inode."""
         inode = self._inode(ino)
-        attrs = inode.node.listed_attrs()
+        node = self._node(ino, inode)
+        attrs = node.listed_attrs()
         if attrs.size_bytes is None or attrs.attr_ttl_s != FOREVER_S:
-            attrs = await inode.node.attrs()
+            attrs = await node.attrs()
         inode.told_size_bytes = attrs.size_bytes
         return attrs
 
@@ -112,10 +134,15 @@ class FileSystem:
 
         Taking it back would cut the file short under a reader's feet (design section 5).
         """
-        self._settle(entry.node)
-        attrs = entry.node.listed_attrs()
-        inode = self._inodes.get(entry.node.ino)
-        if attrs.size_bytes is None and inode is not None and inode.told_size_bytes is not None:
+        _, node, attrs = entry
+        inode = self._inodes.get(node.ino)
+        if inode is None:
+            return attrs or node.listed_attrs()
+        if inode.packed != node.packed:
+            node.renumber()
+            return node.listed_attrs()
+        attrs = attrs or node.listed_attrs()
+        if attrs.size_bytes is None and inode.told_size_bytes is not None:
             return Attrs(
                 ino=attrs.ino,
                 is_directory=attrs.is_directory,
@@ -139,28 +166,26 @@ class FileSystem:
     async def open(self, ino: int) -> Opened:
         """Open a file for reading; raises where this path and token may not read it now."""
         inode = self._inode(ino)
-        if not isinstance(inode.node, File):
+        node = self._node(ino, inode)
+        if not isinstance(node, File):
             raise IsADirectory("a directory is not read as a file")
-        self._ahead.opened(inode.node)
-        handle = await inode.node.open()
+        self._ahead.opened(node)
+        handle = await node.open()
         fh = next(self._next_fh)
-        self._files[fh] = (inode, handle)
+        self._files[fh] = _OpenFile(ino, inode, handle)
         opened = Opened(
             fh=fh,
-            keep_cache=inode.content_tag in (None, handle.tag) and not inode.doubtful,
+            keep_cache=self._inodes.trust(ino) and inode.content_hash in (None, handle.tag),
             size_changed=inode.told_size_bytes not in (None, handle.size_bytes),
         )
-        inode.content_tag = handle.tag
-        inode.doubtful = False
+        inode.content_hash = handle.tag
         inode.told_size_bytes = handle.size_bytes
         return opened
 
     def read_now(self, fh: int, offset: int, size_bytes: int) -> bytes | bytearray | None:
         """Return what `read` would if that needs no waiting, else None."""
-        inode, handle = self._files[fh]
-        if inode.told_size_bytes != handle.size_bytes or inode.content_tag != handle.tag:
-            return None
-        return handle.read_now(offset, size_bytes)
+        file = self._files[fh]
+        return None if file.is_stale else file.handle.read_now(offset, size_bytes)
 
     async def read(self, fh: int, offset: int, size_bytes: int) -> bytes | bytearray:
         """Return all bytes asked for, fewer only at the end of the file, else raise.
@@ -168,32 +193,39 @@ class FileSystem:
         Raises `Stale` once another size or content than this handle's was told to the kernel:
         size and pages are the inode's, so old bytes would be cut to the new size, or cached as new.
         """
-        inode, handle = self._files[fh]
+        file = self._files[fh]
         try:
-            data = await handle.read(offset, size_bytes)
+            data = await file.handle.read(offset, size_bytes)
         except AttachfsError:
-            inode.doubtful = True  # what was read before may be of bytes that were never verified
+            self._inodes.doubt(file.ino)  # what was read before may never have been verified
             raise
-        if (inode.told_size_bytes, inode.content_tag) != (handle.size_bytes, handle.tag):
+        if file.is_stale:
             raise Stale("the file has changed since it was opened")
         return data
 
     def release(self, fh: int) -> None:
         """Close a file."""
-        inode_and_handle = self._files.pop(fh, None)
-        if inode_and_handle is not None:
-            inode_and_handle[1].close()
+        file = self._files.pop(fh, None)
+        if file is not None:
+            file.handle.close()
 
     def ino_of(self, fh: int) -> int:
         """Return the inode number behind an open file."""
-        return self._files[fh][0].node.ino
+        return self._files[fh].ino
+
+    async def refresh(self, path: str) -> None:
+        """Ask for what can change again before it is believed, at a path, or everywhere at "".
+
+        Raises `NotFound` where nothing can be called that, and what asking for its name raises.
+        """
+        await self._changes.refresh(path)
 
     async def getxattr(self, ino: int, name: bytes) -> bytes:
         """Return an extended attribute's value; other namespaces than `user` cost nothing."""
         text = _text(name)
         if not text.startswith(_XATTR_NAMESPACE):
             raise XattrUnsupported(f"no attributes of the namespace of {text!r}")
-        node = self._inode(ino).node
+        node = self._node(ino)
         if isinstance(node, File):
             value = (await node.xattrs()).get(text)
             if value is not None:
@@ -202,31 +234,37 @@ class FileSystem:
 
     async def listxattr(self, ino: int) -> list[bytes]:
         """Return the names of all extended attributes."""
-        node = self._inode(ino).node
+        node = self._node(ino)
         return [name.encode() for name in await node.xattrs()] if isinstance(node, File) else []
 
-    def _inode(self, ino: int) -> Inode[Node]:
+    def _inode(self, ino: int) -> Inode:
         inode = self._inodes.get(ino)
         if inode is None:
             raise Stale(f"inode {ino} has been forgotten")
         return inode
 
+    def _node(self, ino: int, inode: Inode | None = None) -> Node:
+        """Make the node of an inode that the kernel knows."""
+        if ino == ROOT_INO:
+            return self._root
+        return restored(self._estate, ino, (inode or self._inode(ino)).packed)
+
     def _settle(self, node: Node) -> None:
         """Give a node another number where one that collides with it was looked up meanwhile."""
         inode = self._inodes.get(node.ino)
-        if inode is not None and inode.node.key != node.key:
+        if inode is not None and inode.packed != node.packed:
             node.renumber()
 
     def _directory(self, ino: int) -> Directory:
-        node = self._inode(ino).node
+        node = self._node(ino)
         if not isinstance(node, Directory):
             raise NotADirectory("a file has no names in it")
         return node
 
 
 def _text(name: bytes) -> str:
-    """Decode a name of the kernel's; what is not ASCII cannot exist in any view so far."""
+    """Decode a name of the kernel's; what is not UTF-8 cannot exist in any view."""
     try:
-        return name.decode("ascii")
+        return name.decode()
     except UnicodeDecodeError:
-        raise NotFound("no name has other characters than ASCII") from None
+        raise NotFound("no name is other than UTF-8") from None

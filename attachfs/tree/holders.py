@@ -3,33 +3,41 @@
 from contextlib import suppress
 
 from attachfs.archive.identities import AttachmentPath, Holder, is_uuid
+from attachfs.archive.models import Record
 from attachfs.errors import Denied, NotFound
 from attachfs.tree.attrs import Attrs
-from attachfs.tree.files import AttachmentFile, RecordFile, SidecarFile, holder_mtime_ns
+from attachfs.tree.files import (
+    AttachmentFile,
+    RecordFile,
+    SidecarFile,
+    everywhere,
+    holder_mtime_ns,
+)
+from attachfs.tree.listed import ChosenEntries, ListedEntries
+from attachfs.tree.moments import Moment, parse_moment
 from attachfs.tree.names import (
     ASSET_RECORD,
     EVENT_RECORD,
+    EVENTS,
     SIDECAR_SUFFIX,
     SUMS,
-    attachment_of_sidecar,
 )
-from attachfs.tree.nodes import Directory, Entries, Entry, Estate, FixedEntries, Node
+from attachfs.tree.naming import short_id, short_id_of
+from attachfs.tree.nodes import Directory, Entries, Entry, FixedEntries, Node
+from attachfs.tree.places import Kind
 from attachfs.tree.sums import SumsFile
 
 
 class HolderDirectory(Directory):
-    """Stand for an asset or an event, under the UUIDs of its attachments."""
+    """Stand for an asset or an event, with what hangs on it under the names of its view."""
 
-    __slots__ = ("_extra", "_holder", "_view")
+    __slots__ = ()
+    kind = Kind.HOLDER
 
-    def __init__(
-        self, estate: Estate, holder: Holder, *, view: str, extra: dict[str, Node] | None = None
-    ) -> None:
-        """Take `extra` nodes by name, such as an asset's `events`, beside the holder's own."""
-        super().__init__(estate, ("directory", view, holder.path))
-        self._holder = holder
-        self._view = view
-        self._extra = extra or {}
+    @property
+    def key(self) -> str:
+        """What the inode number is a hash of."""
+        return f"directory\0{self.place.view.path}\0{self.place.holder.path}"
 
     async def attrs(self) -> Attrs:
         """Return the attributes.
@@ -38,28 +46,36 @@ class HolderDirectory(Directory):
         it may be readable all the same (design section 2).
         """
         with suppress(Denied):
-            await self.estate.catalog.record(self._holder)
+            await self.place.record(self.estate.catalog)
+        if self.place.holder.public and self.place.holder.event is None:
+            self.estate.public_assets[self.place.holder.asset] = None
         return self.listed_attrs()
 
     def listed_attrs(self) -> Attrs:
-        """Return the attributes as far as they are known."""
-        return self._attrs(mtime_ns=holder_mtime_ns(self.estate, self._holder))
+        """Return the attributes as far as they are known.
 
-    def child(self, name: str) -> Node:
+        As-of a time, an asset that is listed today may not have been there: it is looked up.
+        """
+        unknown = (
+            self.place.view.moment
+            and self.place.holder.event is None
+            and self.place.known_record(self.estate.catalog) is None
+        )
+        return self._attrs(
+            size_bytes=None if unknown else 0, mtime_ns=holder_mtime_ns(self.estate, self.place)
+        )
+
+    async def find(self, name: str) -> Node:
         """Return the node of that name; attachments need not be listed to be readable."""
-        if is_uuid(name):
-            return AttachmentFile(self.estate, AttachmentPath(self._holder, name))
-        attachment = attachment_of_sidecar(name)
-        if attachment is not None:
-            return SidecarFile(self.estate, AttachmentPath(self._holder, attachment))
-        if name == self._record_name:
-            return RecordFile(self.estate, self._holder)
-        if name == SUMS:
-            return SumsFile(self.estate, self._holder, view=self._view)
-        try:
-            return self._extra[name]
-        except KeyError:
-            raise NotFound(f"{self._holder.path} has nothing called {name!r}") from None
+        fixed = self._fixed(name)
+        if fixed is not None:
+            return fixed
+        stem = name.removesuffix(SIDECAR_SUFFIX)
+        attachment = await self._attachment(stem)
+        if attachment is None:
+            raise NotFound(f"{self.place.holder.path} has nothing called {name!r}")
+        kind = AttachmentFile if stem == name else SidecarFile
+        return kind(self.estate, everywhere(self.place.holder), attachment)
 
     async def entries(self) -> Entries:
         """Return the entries in inode order; raises `Denied` where the record may not be seen.
@@ -67,16 +83,128 @@ class HolderDirectory(Directory):
         GNU cp opens files in inode order, tar and grep in the order of the listing: this makes
         the two one, for read-ahead.
         """
-        record = await self.estate.catalog.record(self._holder)
-        names = [self._record_name, *self._extra]
-        for attachment in record.attachments:
-            names += (attachment.id, attachment.id + SIDECAR_SUFFIX)
-        entries = [Entry(name, self.child(name)) for name in names]
-        sums = SumsFile(self.estate, self._holder, view=self._view)
-        if sums.may_exist():
-            entries.append(Entry(SUMS, sums))
-        return FixedEntries(sorted(entries, key=lambda entry: entry.node.ino))
+        record = await self.place.record(self.estate.catalog)
+        holder, where = self.place.holder, everywhere(self.place.holder)
+        entries = [Entry(self._record_name, RecordFile.of(self.estate, self.place))]
+        if holder.event is None:
+            entries.append(Entry(EVENTS, EventsDirectory(self.estate, self.place)))
+        if record.attachments:
+            names = self.place.names(record)
+            paths = {name: AttachmentPath(holder, name) for name in names}
+            infos = self.estate.catalog.known_infos(list(paths.values()))
+            for attachment, name in names.items():
+                info = infos.get(paths[attachment])
+                file = AttachmentFile(self.estate, where, attachment)
+                entries.append(Entry(name, file, file.attrs_of(info)))
+                sidecar = SidecarFile(self.estate, where, attachment)
+                entries.append(Entry(name + SIDECAR_SUFFIX, sidecar, sidecar.attrs_of(info)))
+            sums = SumsFile(self.estate, self.place)
+            if sums.may_exist(record, infos):
+                entries.append(Entry(SUMS, sums))
+        return FixedEntries(sorted(entries, key=_ino))
+
+    def names(self, record: Record) -> set[str]:
+        """Return the names that a record makes appear here."""
+        names = set(self.place.names(record).values())
+        return names | {name + SIDECAR_SUFFIX for name in names}
 
     @property
     def _record_name(self) -> str:
-        return ASSET_RECORD if self._holder.event is None else EVENT_RECORD
+        return ASSET_RECORD if self.place.holder.event is None else EVENT_RECORD
+
+    def _fixed(self, name: str) -> Node | None:
+        if name == self._record_name:
+            return RecordFile.of(self.estate, self.place)
+        if name == SUMS:
+            return SumsFile(self.estate, self.place)
+        if name == EVENTS and self.place.holder.event is None:
+            return EventsDirectory(self.estate, self.place)
+        return None
+
+    async def _attachment(self, name: str) -> str | None:
+        """Return the attachment of that name; by-name/ alone needs the record to know."""
+        if not self.place.view.by_name:
+            return name if is_uuid(name) else None
+        names = self.place.names(await self.place.record(self.estate.catalog))
+        return next((uuid for uuid, given in names.items() if given == name), None)
+
+
+class EventsDirectory(Directory):
+    """List the events of one asset, as its view names them."""
+
+    __slots__ = ()
+    kind = Kind.EVENTS
+
+    @property
+    def key(self) -> str:
+        """What the inode number is a hash of."""
+        holder = self.place.holder
+        # Without the collection's name in assets/: numbers stay what they were.
+        owner = holder.path if holder.public else holder.asset
+        return f"directory\0{self.place.view.path}\0{owner}\0{EVENTS}"
+
+    async def attrs(self) -> Attrs:
+        """Return the attributes; exists where the asset's directory does."""
+        with suppress(Denied):
+            await self.place.record(self.estate.catalog)
+        return self.listed_attrs()
+
+    def listed_attrs(self) -> Attrs:
+        """Return the attributes as far as they are known."""
+        return self._attrs(mtime_ns=holder_mtime_ns(self.estate, self.place))
+
+    async def find(self, name: str) -> Node:
+        """Return the directory of the event of that name."""
+        if not self.place.view.by_name:
+            if not is_uuid(name):
+                raise NotFound(f"{name!r} is no event's UUID")
+            event = self._event(name)
+            if self._moment is None or await self._is_past(event.place.holder):
+                return event
+        elif (digits := short_id_of(name)) is not None:
+            listing = await self.estate.catalog.events(self.place.holder)
+            while not listing.complete:
+                await listing.upto(len(listing.ids) + 1)
+            for uuid in listing.ids:
+                if short_id(uuid) == digits and (await self._fetch(uuid)).name == name:
+                    return self._event(uuid)
+        raise NotFound(f"{self.place.holder.path} has no event {name!r}")
+
+    async def entries(self) -> Entries:
+        """Return the events; raises `Denied` where the token may not list them."""
+        listing = await self.estate.catalog.events(self.place.holder)
+        if self._moment is not None:
+            return ChosenEntries(listing, self._choose)
+        return ListedEntries(listing, self._make, self._fetch)
+
+    @property
+    def _moment(self) -> Moment | None:
+        return parse_moment(self.place.view.moment) if self.place.view.moment else None
+
+    def _event(self, uuid: str) -> HolderDirectory:
+        return HolderDirectory(self.estate, self.place.of_event(uuid))
+
+    def _make(self, uuid: str) -> Entry | None:
+        event = self._event(uuid)
+        if not self.place.view.by_name:
+            return Entry(uuid, event)
+        record = self.estate.catalog.known_record(event.place.holder)
+        return None if record is None else Entry(event.place.name(record), event)
+
+    async def _fetch(self, uuid: str) -> Entry:
+        event = self._event(uuid)
+        record = await self.estate.catalog.record(event.place.holder)
+        return Entry(event.place.name(record), event)
+
+    async def _choose(self, uuid: str) -> Entry | None:
+        event = self._event(uuid)
+        return Entry(uuid, event) if await self._is_past(event.place.holder) else None
+
+    async def _is_past(self, event: Holder) -> bool:
+        """Tell whether an event had been accepted at the time of this view."""
+        record = await self.estate.catalog.record(event)
+        return self._moment is not None and 0 < record.accepted_ns <= self._moment.at_ns
+
+
+def _ino(entry: Entry) -> int:
+    return entry.node.ino

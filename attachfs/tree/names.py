@@ -5,6 +5,9 @@ from typing import Final
 from attachfs.archive.identities import is_uuid
 
 ASSETS: Final = "assets"
+BY_NAME: Final = "by-name"
+PUBLIC_ASSETS: Final = "publicassets"
+AS_OF: Final = "as-of"
 EVENTS: Final = "events"
 ASSET_RECORD: Final = "asset.json"
 EVENT_RECORD: Final = "event.json"

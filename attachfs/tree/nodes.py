@@ -2,41 +2,71 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple, Protocol
 
 from attachfs.archive.endpoints import ScanPolicy
 from attachfs.catalog.catalog import Catalog
 from attachfs.content.content import Content
 from attachfs.errors import NotFound
 from attachfs.tree.attrs import EPOCH_NS, Attrs
-from attachfs.tree.inodes import InodeNumbers, Key
+from attachfs.tree.inodes import InodeTable
+from attachfs.tree.places import Kind, Place, pack
 
 
 @dataclass(frozen=True, slots=True)
 class Estate:
-    """Hold what all nodes of one mount share."""
+    """Hold what all nodes of one mount share.
+
+    `public_assets` are the public assets to list, by UUID: those asked for, and those met.
+    """
 
     catalog: Catalog
     content: Content
-    numbers: InodeNumbers
+    inodes: InodeTable
     policy: ScanPolicy
+    public_assets: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def ttl_s(self) -> float:
+        """How long names, and attributes that may change, are believed, in seconds."""
+        return self.catalog.metadata_ttl_s
 
 
 class Node(ABC):
-    """Stand for one inode. Nodes are light and hold no answers: those live in the catalog."""
+    """Stand for one inode. Nodes are light and hold no answers: those live in the catalog.
 
-    __slots__ = ("estate", "ino", "key")
-    is_directory = False
+    They are made when they are needed, from `packed`, which is all that the table of inodes holds.
+    """
 
-    def __init__(self, estate: Estate, key: Key, *, ino: int | None = None) -> None:
+    __slots__ = ("attachment", "estate", "ino", "packed", "place")
+    kind: ClassVar[Kind]
+    is_directory: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        estate: Estate,
+        place: Place,
+        attachment: str = "",
+        *,
+        packed: bytes | None = None,
+        ino: int | None = None,
+    ) -> None:
+        """Take the inode and its number from whoever knows them already."""
         self.estate = estate
-        self.key = key
-        self.ino = estate.numbers.number(key) if ino is None else ino
+        self.place = place
+        self.attachment = attachment
+        self.packed = packed or pack(self.kind, place.view, place.holder, attachment)
+        self.ino = ino or estate.inodes.number(self.key, self.packed)
 
     def renumber(self) -> None:
         """Take the inode number that is free for this node now."""
-        self.ino = self.estate.numbers.number(self.key)
+        self.ino = self.estate.inodes.number(self.key, self.packed)
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """What the inode number is a hash of."""
 
     @abstractmethod
     async def attrs(self) -> Attrs:
@@ -53,14 +83,14 @@ class Node(ABC):
         mtime_ns: int = EPOCH_NS,
         attr_ttl_s: float | None = None,
     ) -> Attrs:
-        ttl_s = self.estate.catalog.metadata_ttl_s
+        ttl_s = self.estate.ttl_s
         return Attrs(
-            ino=self.ino,
-            is_directory=self.is_directory,
-            size_bytes=size_bytes,
-            mtime_ns=mtime_ns,
-            entry_ttl_s=ttl_s,
-            attr_ttl_s=ttl_s if attr_ttl_s is None else attr_ttl_s,
+            self.ino,
+            self.is_directory,
+            size_bytes,
+            mtime_ns,
+            ttl_s,
+            ttl_s if attr_ttl_s is None else attr_ttl_s,
         )
 
 
@@ -72,8 +102,8 @@ class Handle(Protocol):
         """The size of what can be read."""
 
     @property
-    def tag(self) -> object:
-        """Whatever is equal for equal bytes: tells whether the kernel may keep its pages."""
+    def tag(self) -> int:
+        """A hash, equal for equal bytes: tells whether the kernel may keep its pages."""
 
     def read_now(self, offset: int, size_bytes: int) -> bytes | bytearray | None:
         """Return what `read` would if that needs no waiting, else None."""
@@ -92,7 +122,7 @@ class BytesHandle:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self.tag: object = hash(data)
+        self.tag = hash(data)
 
     @property
     def size_bytes(self) -> int:
@@ -126,10 +156,11 @@ class File(Node):
 
 
 class Entry(NamedTuple):
-    """Name a node in a directory."""
+    """Name a node in a directory; `attrs` are its attributes where they were looked up already."""
 
     name: str
     node: Node
+    attrs: Attrs | None = None
 
 
 class Entries(Protocol):
@@ -166,10 +197,11 @@ class Directory(Node):
     is_directory = True
 
     @abstractmethod
-    def child(self, name: str) -> Node:
-        """Return the node of that name without asking anybody; it may yet turn out not to exist.
+    async def find(self, name: str) -> Node:
+        """Return the node of that name, which may yet turn out not to exist.
 
-        Raises `NotFound` for names that are impossible here.
+        Asks only where a name alone does not tell what it names. Raises `NotFound` for names that
+        are impossible here.
         """
 
     @abstractmethod
@@ -177,16 +209,10 @@ class Directory(Node):
         """Return a snapshot of the entries, for one reader from start to end."""
 
 
-class StaticDirectory(Directory):
-    """Hold a fixed set of nodes."""
+class FixedDirectory(Directory):
+    """Stand for a directory that is always there."""
 
-    __slots__ = ("_children",)
-
-    def __init__(
-        self, estate: Estate, key: Key, children: Mapping[str, Node], *, ino: int | None = None
-    ) -> None:
-        super().__init__(estate, key, ino=ino)
-        self._children = children
+    __slots__ = ()
 
     async def attrs(self) -> Attrs:
         """Return the attributes."""
@@ -196,13 +222,27 @@ class StaticDirectory(Directory):
         """Return the attributes."""
         return self._attrs()
 
-    def child(self, name: str) -> Node:
-        """Return the child of that name."""
+
+class RootDirectory(FixedDirectory):
+    """Hold the views, by name."""
+
+    __slots__ = ("views",)
+    kind = Kind.VIEW
+    key = "root"
+
+    def __init__(
+        self, estate: Estate, place: Place, views: Mapping[str, Node], *, ino: int
+    ) -> None:
+        super().__init__(estate, place, packed=b"root", ino=ino)
+        self.views = views
+
+    async def find(self, name: str) -> Node:
+        """Return the view of that name."""
         try:
-            return self._children[name]
+            return self.views[name]
         except KeyError:
             raise NotFound(f"no view is called {name!r}") from None
 
     async def entries(self) -> Entries:
-        """Return all children."""
-        return FixedEntries([Entry(name, node) for name, node in self._children.items()])
+        """Return all views."""
+        return FixedEntries([Entry(name, node) for name, node in self.views.items()])

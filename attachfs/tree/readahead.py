@@ -11,6 +11,7 @@ from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.models import Record
 from attachfs.errors import AttachfsError
 from attachfs.tree.files import AttachmentFile, InfoFile, SidecarFile
+from attachfs.tree.naming import attachment_names
 from attachfs.tree.nodes import Estate, Node
 from attachfs.tree.sequences import InOrder
 
@@ -20,20 +21,23 @@ _MAX_DIRECTORIES: Final = 64
 class _Orders:
     """Follow the readers of one directory: by the order of its listing, and by name.
 
-    GNU cp opens files in inode order, as tar and grep -r do here; `cat *` goes by name.
+    GNU cp opens files in inode order, as tar and grep -r do here; `cat *` goes by name, which is
+    another order in by-name/.
     """
 
     def __init__(self, estate: Estate, holder: Holder, record: Record, max_files: int) -> None:
         self.record = record
         names = [attachment.id for attachment in record.attachments]
         paths = [AttachmentPath(holder, name) for name in sorted(names)]
-        own = {path: AttachmentFile(estate, path).ino for path in paths}
+        own = {path: AttachmentFile.of(estate, path).ino for path in paths}
         # Whichever comes first, attachment or sidecar, needs the `/info` of both.
-        either = {path: min(own[path], SidecarFile(estate, path).ino) for path in paths}
+        either = {path: min(own[path], SidecarFile.of(estate, path).ino) for path in paths}
         by_number = sorted(paths, key=own.__getitem__)
         by_either = sorted(paths, key=either.__getitem__)
-        self.infos = [InOrder(keys, max_ahead=max_files) for keys in (by_either, paths)]
-        self.bodies = [InOrder(keys, max_ahead=max_files) for keys in (by_number, paths)]
+        given = attachment_names(record.attachments)
+        by_name = sorted(paths, key=lambda path: given[path.attachment])
+        self.infos = [InOrder(keys, max_ahead=max_files) for keys in (by_either, paths, by_name)]
+        self.bodies = [InOrder(keys, max_ahead=max_files) for keys in (by_number, paths, by_name)]
 
 
 class ReadAhead:
@@ -81,7 +85,7 @@ class ReadAhead:
 
     async def _fetch_body(self, path: AttachmentPath) -> None:
         with suppress(AttachfsError):
-            await AttachmentFile(self._estate, path).fetch_ahead()
+            await AttachmentFile.of(self._estate, path).fetch_ahead()
 
 
 def _ahead(orders: Sequence[InOrder[AttachmentPath]], path: AttachmentPath) -> set[AttachmentPath]:

@@ -1,5 +1,6 @@
 """SHA256SUMS: what `sha256sum -c SHA256SUMS` in an asset's or event's directory needs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,16 +8,17 @@ import trio
 
 from attachfs.archive.attachments import Attachment
 from attachfs.archive.digests import is_sha256
-from attachfs.archive.identities import AttachmentPath, Holder
-from attachfs.archive.models import Info
+from attachfs.archive.identities import AttachmentPath
+from attachfs.archive.models import Info, Record
 from attachfs.errors import AttachfsError, Denied, NotFound
 from attachfs.tree.attrs import Attrs
 from attachfs.tree.files import holder_mtime_ns
 from attachfs.tree.names import SUMS
-from attachfs.tree.nodes import BytesHandle, Estate, File, Handle
+from attachfs.tree.nodes import BytesHandle, File, Handle
+from attachfs.tree.places import Kind
 from attachfs.tree.scanning import scan_refusal
 
-_CONCURRENT_INFOS: Final = 16
+_CONCURRENT_INFOS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,55 +41,55 @@ class SumsFile(File):
     What may not be read is a comment. Where nothing may be read, the file does not exist.
     """
 
-    __slots__ = ("_holder",)
+    __slots__ = ()
+    kind = Kind.SUMS
 
-    def __init__(self, estate: Estate, holder: Holder, *, view: str) -> None:
-        super().__init__(estate, ("sums", view, holder.path))
-        self._holder = holder
+    @property
+    def key(self) -> str:
+        """What the inode number is a hash of."""
+        return f"sums\0{self.place.view.path}\0{self.place.holder.path}"
 
     async def attrs(self) -> Attrs:
         """Return the attributes; the size needs `/info` of every attachment here."""
         return self._attrs(
-            size_bytes=len(await self._text()), mtime_ns=holder_mtime_ns(self.estate, self._holder)
+            size_bytes=len(await self._text()), mtime_ns=holder_mtime_ns(self.estate, self.place)
         )
 
     def listed_attrs(self) -> Attrs:
         """Return the attributes without a size: a listing costs no `/info`."""
-        return self._attrs(size_bytes=None, mtime_ns=holder_mtime_ns(self.estate, self._holder))
+        return self._attrs(size_bytes=None, mtime_ns=holder_mtime_ns(self.estate, self.place))
 
     async def open(self) -> Handle:
         """Return a handle on the text as it is now."""
         return BytesHandle(await self._text())
 
-    def may_exist(self) -> bool:
-        """Tell, without asking, whether something here may be readable."""
-        record = self.estate.catalog.known_record(self._holder)
-        if record is None:
-            return False
+    def may_exist(self, record: Record, infos: Mapping[AttachmentPath, Info]) -> bool:
+        """Tell, by what is known, whether something here may be readable."""
         for attachment in record.attachments:
-            info = self.estate.catalog.known_info(AttachmentPath(self._holder, attachment.id))
-            if info is None or self._line(attachment, info).refusal is None:
+            info = infos.get(self._path(attachment)) if infos else None
+            if info is None or self._line(attachment, attachment.id, info).refusal is None:
                 return True
         return False
 
     async def _text(self) -> bytes:
-        record = await self.estate.catalog.record(self._holder)
+        record = await self.place.record(self.estate.catalog)
+        names = self.place.names(record)
         lines: list[_Line] = []
         failures: list[AttachfsError] = []
         limit = trio.CapacityLimiter(_CONCURRENT_INFOS)
 
         async def add(attachment: Attachment) -> None:
-            path = AttachmentPath(self._holder, attachment.id)
+            name = names[attachment.id]
             async with limit:
                 try:
-                    info = await self.estate.catalog.info(path)
+                    info = await self.estate.catalog.info(self._path(attachment))
                 except (Denied, NotFound):
-                    lines.append(_Line(attachment.id, None, "it cannot be read"))
+                    lines.append(_Line(name, None, "it cannot be read"))
                 except AttachfsError as error:
                     failures.append(error)
                     nursery.cancel_scope.cancel()
                 else:
-                    lines.append(self._line(attachment, info))
+                    lines.append(self._line(attachment, name, info))
 
         async with trio.open_nursery() as nursery:
             for attachment in record.attachments:
@@ -95,10 +97,13 @@ class SumsFile(File):
         if failures:
             raise failures[0]
         if all(line.refusal for line in lines):
-            raise NotFound(f"{self._holder.path}: nothing to check in {SUMS}")
-        return "".join(sorted(map(str, lines), key=lambda line: line.split()[1])).encode()
+            raise NotFound(f"{self.place.holder.path}: nothing to check in {SUMS}")
+        return "".join(map(str, sorted(lines, key=lambda line: line.name))).encode()
 
-    def _line(self, attachment: Attachment, info: Info) -> _Line:
+    def _path(self, attachment: Attachment) -> AttachmentPath:
+        return AttachmentPath(self.place.holder, attachment.id)
+
+    def _line(self, attachment: Attachment, name: str, info: Info) -> _Line:
         # The record's word goes first: where /info disagrees the check is to fail.
         digest = next(iter(attachment.record_digests), info.sha256)
         refusal = scan_refusal(self.estate, info)
@@ -106,4 +111,4 @@ class SumsFile(File):
             refusal = refusal or "no SHA-256 is declared"
         elif not is_sha256(digest):  # a stranger's text: it must not make lines of its own
             refusal = refusal or "the digest declared is no SHA-256"
-        return _Line(attachment.id, digest, refusal)
+        return _Line(name, digest, refusal)

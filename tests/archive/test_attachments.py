@@ -165,6 +165,18 @@ def test_the_maps_are_read_in_order() -> None:
     ]
 
 
+def test_what_an_event_only_set_on_its_asset_is_told_apart() -> None:
+    """It may not be the event's own to serve (contract section 6.4)."""
+    second = {**_GOOD, "arc_blob_identity": f"blobs/{OTHER}"}
+    found = find_attachments({"own": _GOOD}, {"again": _GOOD, "latest": second})
+    assert [(a.id, a.key, a.on_asset) for a in found] == [
+        (ATTACHMENT, "own", False),
+        (OTHER, "latest", True),
+    ]
+    assert [a.on_asset for a in find_attachments(None, {"latest": _GOOD})] == [True]
+    assert [a.on_asset for a in find_attachments({"arc_attachments": [_OLD]})] == [False]
+
+
 @given(noise=st.dictionaries(st.text(max_size=6), _JSON, max_size=6))
 def test_no_other_attribute_ever_hides_a_good_one(noise: dict[str, Any]) -> None:
     """Whatever else a record holds, each good attachment is found, and all found have UUIDs."""

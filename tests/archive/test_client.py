@@ -12,8 +12,10 @@ from attachfs.archive import endpoints
 from attachfs.archive.client import Archive
 from attachfs.archive.credentials import GivenToken
 from attachfs.archive.direct import DirectTransport
+from attachfs.archive.endpoints import ScanPolicy
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.secrets import Secret
+from attachfs.archive.streams import Streams
 from attachfs.demo.launch import RunningArchive
 from attachfs.errors import (
     AttachfsError,
@@ -28,6 +30,7 @@ from attachfs.errors import (
 )
 from tests.support.archives import (
     ASSET,
+    EVENT,
     HOLDER,
     TOKEN,
     client,
@@ -36,6 +39,7 @@ from tests.support.archives import (
     scripted,
     settled,
     sha256,
+    streams_of,
     token_of,
     uuid_in,
 )
@@ -61,10 +65,12 @@ async def test_records_and_infos_come_from_a_real_archive(running: RunningArchiv
         assert archive.url == running.url
         record = await archive.ask(endpoints.record(holder))
         assert [a.id for a in record.attachments] == [uuid_in(blob)]
-        info = await archive.ask(endpoints.info(AttachmentPath(holder, uuid_in(blob))))
+        info = await archive.ask(
+            endpoints.info(endpoints.attachment_url(AttachmentPath(holder, uuid_in(blob))))
+        )
         assert (info.size_bytes, info.sha256) == (8, sha256(b"evidence"))
         page = await archive.ask(endpoints.probe())
-        assert [record.id for record in page.records] == [holder.asset]
+        assert [record.id for record in page.entries] == [holder.asset]
     await settled()
     assert [entry.method for entry in running.archive.requests()] == ["GET"] * 3
 
@@ -198,6 +204,40 @@ async def test_every_request_has_the_token_and_asks_for_nothing_encoded(
     assert asked.headers["accept-encoding"] == "identity"
 
 
+@pytest.mark.parametrize("redirected", [True, False])
+@pytest.mark.parametrize("public", [True, False])
+async def test_nothing_public_is_asked_for_with_a_token(
+    nursery: trio.Nursery, *, public: bool, redirected: bool
+) -> None:
+    """Neither records nor bytes, waiting or blocking, redirected or not."""
+    moved: set[str] = set()
+
+    def script(asked: Asked) -> bytes:
+        if redirected and asked.path not in moved:
+            moved.update((asked.path, f"{asked.path}/moved"))
+            return reply(307, Location=f"{asked.path}/moved")
+        return reply(200, _RECORD)
+
+    canned = await start_canned(nursery, script)
+    holder = Holder(ASSET, public=public)
+    url = endpoints.attachment_url(AttachmentPath(holder, EVENT))
+    download = endpoints.download(url, ScanPolicy.BLOCK_BAD)
+
+    def read(streams: Streams) -> None:
+        with streams.open(download, offset=1) as stream:
+            assert sum(map(len, stream.chunks))
+
+    async with client(f"{canned.url}/gateway") as archive:
+        await archive.ask(endpoints.record(holder))
+        await archive.take(download, max_bytes=99, check_announced=lambda _: None)
+        moved.clear()
+        await trio.to_thread.run_sync(read, streams_of(archive))
+    assert len(canned.requests) == 3 * (1 + redirected)
+    for asked in canned.requests:
+        assert ("authorization" in asked.headers) is not public
+        assert TOKEN not in asked.target
+
+
 async def test_a_base_url_may_have_a_path(nursery: trio.Nursery) -> None:
     """An archive behind a gateway's prefix is asked below it."""
     canned = await start_canned(nursery, lambda _: reply(200, _RECORD))
@@ -213,7 +253,7 @@ async def test_a_206_is_a_success_of_a_call(nursery: trio.Nursery) -> None:
         nursery, lambda _: reply(206, page, Content_Range="items 0-100/101")
     )
     async with client(canned.url) as archive:
-        assert len((await archive.ask(endpoints.probe())).records) == 1
+        assert len((await archive.ask(endpoints.probe())).entries) == 1
 
 
 async def test_a_server_that_does_not_answer_is_given_up_in_time(

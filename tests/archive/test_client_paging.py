@@ -22,7 +22,7 @@ async def _all(archive: Archive, listing: endpoints.Listing) -> list[str]:
     token, found = "", []
     while True:
         page = await archive.page(listing, token)
-        found += [record.id for record in page.records]
+        found += [record.id for record in page.entries]
         token = page.next_token
         if not token:
             return found

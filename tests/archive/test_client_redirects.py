@@ -33,7 +33,9 @@ _RECORD = {"identity": f"assets/{ASSET}", "attributes": {}}
 
 async def _body(archive: Archive, path: AttachmentPath) -> bytes:
     def read() -> bytes:
-        with streams_of(archive).open(endpoints.download(path, ScanPolicy.ALLOW)) as stream:
+        with streams_of(archive).open(
+            endpoints.download(endpoints.attachment_url(path), ScanPolicy.ALLOW)
+        ) as stream:
             return b"".join([bytes(chunk) for chunk in stream.chunks])
 
     return await trio.to_thread.run_sync(read)

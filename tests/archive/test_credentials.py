@@ -1,5 +1,6 @@
 """Where tokens come from: what each kind of credentials answers."""
 
+import base64
 import json
 import os
 from pathlib import Path
@@ -49,6 +50,13 @@ def _write(path: Path, token: str) -> None:
     path.chmod(0o600)
 
 
+def jwt(**claims: Any) -> str:
+    """Return a token with these claims, signed by nobody."""
+    parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims))
+    encoded = [base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts]
+    return ".".join([*encoded, "c2ln"])
+
+
 def _revealed(credentials: TokenFile | GivenToken | ClientCredentials) -> str | None:
     token = credentials.current()
     return None if token is None else token.reveal()
@@ -68,6 +76,97 @@ def test_a_token_file_is_read_in_all_three_forms(tmp_path: Path, form: str) -> N
     """Bare, with its scheme, or as a header."""
     _write(tmp_path / "f", form)
     assert _revealed(TokenFile(tmp_path / "f")) == "t"
+
+
+def test_the_identity_is_whom_the_token_stands_for(tmp_path: Path) -> None:
+    """Renewed, it is of the same; whoever else it is of is somebody else."""
+    path = tmp_path / "f"
+    identities = set()
+    for sub in ("one", "two"):
+        for expires in (1, 2):
+            token = jwt(iss="https://issuer", sub=sub, exp=expires)
+            _write(path, token)
+            identities.add((sub, TokenFile(path).identity))
+            identities.add((sub, GivenToken(Secret(token)).identity))
+    assert sorted(sub for sub, _ in identities) == ["one", "two"]
+    assert len({identity for _, identity in identities}) == 2
+
+
+def test_opaque_tokens_are_told_apart_by_where_they_come_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By their file, wherever it is seen from; a given one by a digest, which tells nothing."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        _write(tmp_path / name / "f", f"opaque-{name}")
+    given = [GivenToken(Secret(f"opaque-{name}")).identity for name in "aab"]
+    assert given[0] == given[1] != given[2]
+    assert "opaque" not in "".join(given)
+    identities = []
+    for name in ("a", "b"):
+        monkeypatch.chdir(tmp_path / name)
+        identities += [TokenFile(Path("f")).identity, TokenFile(tmp_path / name / "f").identity]
+    assert identities[0] == identities[1] != identities[2] == identities[3]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "file"])
+def test_an_opaque_token_from_a_descriptor_is_told_apart_by_itself(
+    tmp_path: Path, kind: str
+) -> None:
+    """As of `--token-file <(pass show archive)`: the next one has the same name."""
+    identities = []
+    for token in ("opaque-one", "opaque-two", "opaque-one"):
+        if kind == "pipe":
+            reading, writing = os.pipe()
+            os.write(writing, token.encode())
+            os.close(writing)
+        else:
+            _write(tmp_path / "f", token)
+            reading = os.open(tmp_path / "f", os.O_RDONLY)
+        try:
+            identities.append(TokenFile(Path(f"/dev/fd/{reading}")).identity)
+        finally:
+            os.close(reading)
+    assert identities[0] == identities[2] != identities[1]
+    assert "opaque" not in "".join(identities)
+
+
+def test_the_identity_of_client_credentials_is_the_clients() -> None:
+    """Whatever tokens it gets, and its secret may change."""
+    one, other = (
+        ClientCredentials("https://host", "an-id", Secret(secret)) for secret in ("a", "b")
+    )
+    one.accept(_reply(body={"access_token": jwt(sub="x"), "expires_in": 600}))
+    assert one.identity == other.identity
+    assert one.identity != ClientCredentials("https://host", "x", Secret("a")).identity
+
+
+@pytest.mark.parametrize("how", ["current", "rejected"])
+@pytest.mark.parametrize("before", ["jwt", "opaque"])
+def test_somebody_elses_token_is_not_used(
+    tmp_path: Path,
+    expected_warnings: set[str],
+    quiet_log: list[Any],
+    *,
+    how: str,
+    before: str,
+) -> None:
+    """What is known was told to the first; its own next one is used as ever."""
+    expected_warnings.add("somebody else's token")
+    path = tmp_path / "f"
+    own = ["opaque-1", "opaque-2"] if before == "opaque" else [jwt(sub="us", exp=e) for e in (1, 2)]
+    _write(path, own[0])
+    credentials = TokenFile(path)
+    identity = credentials.identity
+    _write(path, jwt(sub="them"))
+    if how == "rejected":
+        assert not credentials.rejected(Secret(own[0]))
+    assert [_revealed(credentials) for _ in range(3)] == [own[0]] * 3
+    assert len(quiet_log) >= 1
+    assert "eyJ" not in str(quiet_log)
+    _write(path, own[1])
+    assert _revealed(credentials) == own[1]
+    assert credentials.identity == identity
 
 
 def test_a_token_file_that_is_no_good_is_refused_at_the_start(tmp_path: Path) -> None:

@@ -16,13 +16,16 @@ def test_records_and_attachments_have_the_paths_of_the_contract() -> None:
     on_event = AttachmentPath(Holder(ASSET, EVENT), ATTACHMENT)
     assert endpoints.record(Holder(ASSET)).path == f"{_V2}/assets/{ASSET}"
     assert endpoints.record(Holder(ASSET, EVENT)).path == f"{_V2}/assets/{ASSET}/events/{EVENT}"
-    assert endpoints.info(PATH).path == f"{_V2}/attachments/assets/{ASSET}/{ATTACHMENT}/info"
     assert (
-        endpoints.info(on_event).path
+        endpoints.info(endpoints.attachment_url(PATH)).path
+        == f"{_V2}/attachments/assets/{ASSET}/{ATTACHMENT}/info"
+    )
+    assert (
+        endpoints.info(endpoints.attachment_url(on_event)).path
         == f"{_V2}/attachments/assets/{ASSET}/events/{EVENT}/{ATTACHMENT}/info"
     )
     assert endpoints.record(Holder(ASSET)).query == ()
-    assert endpoints.info(PATH).query == ()
+    assert endpoints.info(endpoints.attachment_url(PATH)).query == ()
 
 
 @pytest.mark.parametrize(
@@ -37,7 +40,7 @@ def test_a_download_asks_for_what_the_scan_policy_allows(
     policy: ScanPolicy, query: endpoints.Query
 ) -> None:
     """The server enforces the policy as well (contract section 3.3)."""
-    call = endpoints.download(PATH, policy)
+    call = endpoints.download(endpoints.attachment_url(PATH), policy)
     assert call.path == f"{_V2}/attachments/assets/{ASSET}/{ATTACHMENT}"
     assert call.query == query
 
@@ -67,9 +70,77 @@ def test_further_pages_are_asked_for_in_three_ways(
     assert endpoints.assets(untracked=True).page("t", style).query == query
 
 
+def test_public_assets_have_paths_of_their_own() -> None:
+    """Contract section 7: `public` comes before the collection, everywhere."""
+    for event, rest in ((None, ""), (EVENT, f"/events/{EVENT}")):
+        holder = Holder(ASSET, event, public=True)
+        path = AttachmentPath(holder, ATTACHMENT)
+        assert endpoints.record(holder).path == f"{_V2}/publicassets/{ASSET}{rest}"
+        assert (
+            endpoints.attachment_url(path)
+            == f"{_V2}/attachments/publicassets/{ASSET}{rest}/{ATTACHMENT}"
+        )
+    assert endpoints.events(Holder(ASSET, public=True)).path == f"{_V2}/publicassets/{ASSET}/events"
+
+
+def test_only_what_is_public_is_asked_for_without_a_token() -> None:
+    """Contract section 1.4; nothing that merely looks like it."""
+    public, private = Holder(ASSET, EVENT, public=True), Holder(ASSET, EVENT)
+    for holder, expected in ((public, True), (private, False)):
+        attachment = endpoints.attachment_url(AttachmentPath(holder, ATTACHMENT))
+        for path in (
+            endpoints.record(holder).path,
+            endpoints.record(holder.owner).path,
+            endpoints.events(holder.owner).path,
+            endpoints.info(attachment).path,
+            endpoints.download(attachment, ScanPolicy.ALLOW).path,
+        ):
+            assert endpoints.is_public(path) is expected
+    assert endpoints.is_public(endpoints.public_probe().path)
+    for path in (
+        endpoints.probe().path,
+        endpoints.all_events().path,
+        endpoints.blob_url(ATTACHMENT),
+        f"{_V2}/publicassetsx/{ASSET}",
+        f"/x{_V2}/publicassets/{ASSET}",
+        f"{_V2}/assets/publicassets/{ASSET}",
+    ):
+        assert not endpoints.is_public(path)
+
+
+def test_an_asset_is_asked_for_as_it_stood_at_a_time() -> None:
+    """Contract section 5.7; its identity is checked as ever."""
+    call = endpoints.record(Holder(ASSET), at_time="2024-06-01T12:00:00Z")
+    assert call.path == f"{_V2}/assets/{ASSET}"
+    assert call.query == (("at_time", "2024-06-01T12:00:00Z"),)
+    with pytest.raises(BadReply):
+        call.parse(b'{"identity": "assets/%s"}' % OTHER.encode())
+
+
+def test_the_blobs_api_has_the_same_bytes() -> None:
+    """Contract section 4: below its own version, with an `/info` beside."""
+    url = endpoints.blob_url(ATTACHMENT)
+    assert url == f"/archivist/v1/blobs/{ATTACHMENT}"
+    assert endpoints.info(url).path == f"{url}/info"
+    assert endpoints.download(url, ScanPolicy.BLOCK_BAD).path == url
+
+
+def test_an_info_remembers_where_it_came_from() -> None:
+    """There the bytes are."""
+    url = endpoints.attachment_url(PATH)
+    assert endpoints.info(url).parse(b'{"size": 1}').url == url
+
+
+def test_all_events_are_listed_by_a_wildcard_and_unfiltered() -> None:
+    """Contract section 5.1; servers differ in what filters they take."""
+    listing = endpoints.all_events()
+    assert listing.path == f"{_V2}/assets/-/events"
+    assert listing.page("", PagingStyle.SIZE).query == (("page_size", "500"),)
+
+
 def test_a_listing_of_events_knows_its_asset() -> None:
     """Events are listed below their asset."""
-    assert endpoints.events(ASSET).path == f"{_V2}/assets/{ASSET}/events"
+    assert endpoints.events(Holder(ASSET)).path == f"{_V2}/assets/{ASSET}/events"
 
 
 def test_the_probe_asks_for_one_asset() -> None:

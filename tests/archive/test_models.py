@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from attachfs.archive.models import (
     NOT_SCANNED,
+    Listed,
     parse_asset,
     parse_assets_page,
     parse_event,
@@ -202,7 +203,95 @@ def test_a_garbage_entry_is_counted_and_hides_no_other(bad: object) -> None:
     """Entries without identity are left out, with their number told."""
     good = json.loads(_asset())
     page = parse_assets_page(json.dumps({"assets": [bad, good, bad]}).encode())
-    assert ([record.id for record in page.records], page.skipped) == ([ASSET], 2)
+    assert ([record.id for record in page.entries], page.skipped) == ([ASSET], 2)
+
+
+def test_an_entry_of_a_page_is_a_whole_record() -> None:
+    """As served; only what a listing needs has been looked at."""
+    event = {
+        "identity": f"assets/{ASSET}/events/{EVENT}",
+        "asset_identity": f"assets/{ASSET}",
+        "timestamp_accepted": "1970-01-01T00:00:01Z",
+        "operation": "NewAsset",
+        "event_attributes": {"k": "é", "n": [{"a": "b"}]},
+    }
+    raw = json.dumps(event, ensure_ascii=False).encode()
+    (entry,) = parse_events_page(b' {"events": [ ' + raw + b' ], "next_page_token": "t"}').entries
+    assert entry == Listed(EVENT, raw, ASSET, 10**9, creation=True)
+    record = parse_event(entry.raw, event=EVENT)
+    assert (record.id, record.accepted_ns, record.raw) == (EVENT, entry.accepted_ns, raw)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, Listed(EVENT, b"")),
+        ({"asset_identity": "nonsense"}, Listed(EVENT, b"")),
+        ({"asset_identity": 5, "operation": ["NewAsset"]}, Listed(EVENT, b"")),
+        ({"asset_identity": f"publicassets/{ASSET}"}, Listed(EVENT, b"", ASSET)),
+        ({"timestamp_accepted": "soon", "operation": "Record"}, Listed(EVENT, b"")),
+        ({"timestamp_accepted": None, "operation": None}, Listed(EVENT, b"")),
+    ],
+)
+def test_an_entry_says_what_it_can(changes: dict[str, Any], expected: Listed) -> None:
+    """Fields of other types count as missing."""
+    event = {"identity": f"assets/{ASSET}/events/{EVENT}", **changes}
+    page = parse_events_page(json.dumps({"events": [event]}).encode())
+    assert [entry._replace(raw=b"") for entry in page.entries] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("status", "timestamp", "settled"),
+    [
+        ("COMMITTED", "2024-01-01T00:00:00Z", True),
+        ("CONFIRMED", "2024-01-01T00:00:00Z", True),
+        ("UNEQUIVOCAL", "2024-01-01T00:00:00Z", True),
+        ("PENDING", "2024-01-01T00:00:00Z", False),
+        ("STORED", "2024-01-01T00:00:00Z", False),
+        ("FAILED", "2024-01-01T00:00:00Z", False),
+        (None, "2024-01-01T00:00:00Z", False),
+        (["COMMITTED"], "2024-01-01T00:00:00Z", False),
+        ("COMMITTED", "1970-01-01T00:00:00Z", False),
+        ("COMMITTED", None, False),
+    ],
+)
+def test_an_event_is_settled_once_it_is_accepted(
+    status: object, timestamp: object, *, settled: bool
+) -> None:
+    """Before, its record may change (contract section 5.2); an asset's always may."""
+    value = {
+        "identity": EVENT,
+        "confirmation_status": status,
+        "timestamp_accepted": timestamp,
+    }
+    assert parse_event(json.dumps(value).encode()).settled is settled
+    assert not parse_asset(json.dumps(value).encode()).settled
+
+
+@pytest.mark.parametrize(
+    ("fields", "label"),
+    [
+        ({"event_attributes": {"arc_display_type": "Sale"}, "operation": "Record"}, "Sale"),
+        ({"event_attributes": {"arc_display_type": ""}, "operation": "Record"}, "Record"),
+        ({"event_attributes": {"arc_display_type": 5}, "operation": "Record"}, "Record"),
+        ({"event_attributes": None, "operation": None}, ""),
+    ],
+)  # fmt: skip
+def test_an_event_is_called_by_its_type_or_its_operation(
+    fields: dict[str, Any], label: str
+) -> None:
+    """Whatever people have written."""
+    assert parse_event(json.dumps({"identity": EVENT, **fields}).encode()).label == label
+
+
+@pytest.mark.parametrize(
+    ("attributes", "label"),
+    [({"arc_display_name": "Dock 11"}, "Dock 11"), ({"arc_display_name": {}}, ""), ({}, ""),
+     (None, ""), ([], "")],
+)  # fmt: skip
+def test_an_asset_is_called_by_its_display_name(attributes: object, label: str) -> None:
+    """Or by nothing."""
+    assert parse_asset(_asset(attributes=attributes)).label == label
 
 
 @pytest.mark.parametrize(

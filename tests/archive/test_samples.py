@@ -220,17 +220,19 @@ def test_events_declare_what_their_source_says(samples: Path, name: str) -> None
 def test_the_recorded_list_of_2024_has_13_events_and_7_attachments(samples: Path) -> None:
     """All of a real list is found, in its order, in whatever attribute map it stands."""
     page = parse_events_page((samples / "events_list_public_recorded_2024.json").read_bytes())
-    assert (len(page.records), page.skipped, page.next_token) == (13, 0, "")
-    found = [(record.id, *row) for record in page.records for row in _rows(record)]
+    assert (len(page.entries), page.skipped, page.next_token) == (13, 0, "")
+    records = [parse_event(entry.raw) for entry in page.entries]
+    found = [(record.id, *row) for record in records for row in _rows(record)]
     assert found == _LIST_2024
-    times = [record.accepted_ns for record in page.records]
+    times = [entry.accepted_ns for entry in page.entries]
+    assert times == [record.accepted_ns for record in records]
     assert times == sorted(times, reverse=True)
 
 
 def test_pages_of_assets_are_read(samples: Path) -> None:
     """A page has its assets in order, an empty one none."""
     page = parse_assets_page((samples / "assets_list_page.json").read_bytes())
-    assert [(record.id, _rows(record)) for record in page.records] == [
+    assert [(entry.id, _rows(parse_asset(entry.raw))) for entry in page.entries] == [
         ("c04d5ecf-02e0-4be2-a014-ffbbf0e8ddeb", [_CAT_IMAGE]),
         ("cef61346-2453-4aeb-921c-e6fa93d5b032", []),
     ]

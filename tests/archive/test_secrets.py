@@ -1,5 +1,6 @@
 """Credentials files and the tokens in them."""
 
+import base64
 import os
 import threading
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attachfs.archive.secrets import Secret, parse_token, read_private
+from attachfs.archive.secrets import Secret, bearer_of, parse_token, read_private
 from attachfs.errors import CredentialsExposed, CredentialsUnusable
 
 _JWT = "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE2fQ.c2ln-bmF0_dXJl"
@@ -128,6 +129,45 @@ def test_a_file_that_can_be_no_credential_is_refused(
     """Binary and huge files are none."""
     with pytest.raises(CredentialsUnusable, match=message):
         read_private(_private(tmp_path / "f", content))
+
+
+def _jwt(payload: bytes) -> Secret:
+    encoded = base64.urlsafe_b64encode(payload).decode().rstrip("=")
+    return Secret(f"e30.{encoded}.c2ln")
+
+
+@pytest.mark.parametrize(
+    ("payload", "bearer"),
+    [
+        (b'{"iss":"i","sub":"s","exp":1}', "iss=i sub=s"),
+        (b'{"sub":"s","exp":2,"iss":"i"}', "iss=i sub=s"),
+        (b'{"client_id":"c","jit_tenant_id":"t"}', "jit_tenant_id=t client_id=c"),
+        (b'{"sub":"","iss":null,"client_id":"c"}', "client_id=c"),
+        (b'{"exp":1}', None),
+        (b"{}", None),
+        (b"[]", None),
+        (b"5", None),
+        (b"", None),
+        (b"\xff\xfe", None),
+        (b"[" * 100_000, None),
+    ],
+)
+def test_a_jwt_says_whom_it_stands_for(payload: bytes, bearer: str | None) -> None:
+    """By the claims that a renewed one has as well; what has none of them says nothing."""
+    assert bearer_of(_jwt(payload)) == bearer
+
+
+@pytest.mark.parametrize("text", ["opaque", "a.b.c", "a.!.c", "..", ".", "", "e30.e30", "é.é.é"])
+def test_a_token_that_is_no_jwt_says_nothing(text: str) -> None:
+    """It may be anything."""
+    assert bearer_of(Secret(text)) is None
+
+
+@given(st.binary(max_size=60) | st.text(max_size=30).map(str.encode))
+def test_no_payload_raises(payload: bytes) -> None:
+    """Whatever stands in a token."""
+    bearer_of(_jwt(payload))
+    bearer_of(Secret(payload.decode("latin-1")))
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from attachfs.errors import AttachfsError, BadReply, BlockedByScan, NotFound, Ti
 from tests.support.archives import PATH, client, declared, settled, streams_of, token_of, uuid_in
 from tests.support.canned import Asked, reply, start_canned
 
-_CALL = endpoints.download(PATH, ScanPolicy.BLOCK_BAD)
+_CALL = endpoints.download(endpoints.attachment_url(PATH), ScanPolicy.BLOCK_BAD)
 
 
 async def _read(
@@ -42,7 +42,7 @@ async def test_bytes_come_whole_announced_or_chunked(
     path = AttachmentPath(Holder(uuid_in(asset)), uuid_in(blob))
     credentials = GivenToken(Secret(token_of(running)))
     async with client(running.url, credentials=credentials) as archive:
-        call = endpoints.download(path, ScanPolicy.BLOCK_BAD)
+        call = endpoints.download(endpoints.attachment_url(path), ScanPolicy.BLOCK_BAD)
         assert await _read(archive, call) == (0, len(content) if announced else None, content)
 
 
@@ -67,7 +67,9 @@ async def test_the_servers_own_table_of_scans_is_met(
     blob = running.archive.create_blob(b"evidence")
     running.archive.edit_blob(uuid_in(blob), scanned_status=status)
     asset = running.archive.create_asset({"attributes": {"proof": declared(blob)}})
-    call = endpoints.download(AttachmentPath(Holder(uuid_in(asset)), uuid_in(blob)), policy)
+    call = endpoints.download(
+        endpoints.attachment_url(AttachmentPath(Holder(uuid_in(asset)), uuid_in(blob))), policy
+    )
     credentials = GivenToken(Secret(token_of(running)))
     async with client(running.url, credentials=credentials) as archive:
         if allowed:

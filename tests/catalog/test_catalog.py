@@ -1,11 +1,23 @@
 """What exists and who may read it: asked once within its lifetime, confirmed by rights."""
 
+from pathlib import Path
+
 import pytest
 import trio
 
 from attachfs.archive.identities import AttachmentPath, Holder
+from attachfs.catalog.index import Index
 from attachfs.errors import AttachfsError, Denied, NotFound, ServerFault, Unauthenticated
-from tests.support.archives import ASSET, ATTACHMENT, EVENT, OTHER, PATH, declared, sha256
+from tests.support.archives import (
+    ASSET,
+    ATTACHMENT,
+    EVENT,
+    OTHER,
+    PATH,
+    declared,
+    settled,
+    sha256,
+)
 from tests.support.estates import INFO_PATHS, Estate
 
 
@@ -29,7 +41,7 @@ async def test_a_listing_tells_the_records_of_what_it_lists(estate: Estate) -> N
     event, _ = estate.event(holder, b"more")
     async with estate.mounted() as mounted:
         assert await (await mounted.catalog.assets()).upto(1) == [holder.asset]
-        events = await (await mounted.catalog.events(holder.asset)).upto(9)
+        events = await (await mounted.catalog.events(holder)).upto(9)
         assert event.event in events
         await mounted.catalog.record(holder)
         await mounted.catalog.record(event)
@@ -66,14 +78,14 @@ async def test_the_newest_event_known_is_that_of_listing_and_records(estate: Est
     new, _ = estate.event(holder, at="2040-01-01T00:00:00Z")
     async with estate.mounted(metadata_ttl_s=0) as mounted:
         catalog = mounted.catalog
-        assert catalog.newest_event_ns(holder.asset) == 0
+        assert catalog.newest_event_ns(holder) == 0
         await catalog.record(old)
-        assert catalog.newest_event_ns(holder.asset) == 1_704_067_200 * 10**9
-        await catalog.events(holder.asset)
-        assert catalog.newest_event_ns(holder.asset) == 2_208_988_800 * 10**9
+        assert catalog.newest_event_ns(holder) == 1_704_067_200 * 10**9
+        await catalog.events(holder)
+        assert catalog.newest_event_ns(holder) == 2_208_988_800 * 10**9
         await catalog.record(old)
         await catalog.record(new)
-        assert catalog.newest_event_ns(holder.asset) == 2_208_988_800 * 10**9
+        assert catalog.newest_event_ns(holder) == 2_208_988_800 * 10**9
 
 
 async def test_info_is_asked_for_once_while_its_scan_is_believed(estate: Estate) -> None:
@@ -208,10 +220,92 @@ async def test_bytes_found_bad_are_known_by_their_digest(estate: Estate) -> None
         assert not mounted.catalog.is_bad(sha256(b"good"))
 
 
+async def test_a_walk_over_everything_costs_pages(estate: Estate) -> None:
+    """And a few requests for the assets that were come to before it was a walk."""
+    for _ in range(120):
+        estate.event(estate.asset()[0])
+    async with estate.mounted() as mounted:
+        catalog = mounted.catalog
+        listing = await catalog.assets()
+        while not listing.complete:
+            await listing.upto(len(listing.ids) + 1)
+        assert await estate.count() == 1
+        for asset in listing.ids:
+            await catalog.record(Holder(asset))
+            events = await catalog.events(Holder(asset))
+            assert len(await events.upto(99)) == 2
+            for event in events.ids:
+                await catalog.record(Holder(asset, event))
+            await settled()
+        assert await estate.count("assets/-/events") == 1
+        assert await estate.count() < 20
+
+
+async def test_what_is_known_outlives_a_restart(estate: Estate, tmp_path: Path) -> None:
+    """Within its lifetime nothing is asked again; `untracked` listings are kept apart."""
+    path = estate.one()
+    hidden, _ = estate.asset()
+    estate.demo.create_event(hidden.asset, {"behaviour": "Builtin", "operation": "StopTracking"})
+    event, _ = estate.event(path.holder)
+    for untracked, asked in [(False, 3), (False, 0), (True, 1), (True, 0), (False, 0)]:
+        index = Index.open(tmp_path / "index")
+        async with estate.mounted(untracked=untracked, index=index) as mounted:
+            catalog = mounted.catalog
+            found = await (await catalog.assets()).upto(9)
+            assert (len(found), hidden.asset in found) == (1 + untracked, untracked)
+            await catalog.record(path.holder)
+            assert event.event in await (await catalog.events(path.holder)).upto(9)
+            await catalog.record(event)
+            await catalog.info(path)
+            assert catalog.newest_event_ns(path.holder) > 0
+            assert await estate.count() == asked
+            await estate.reset()
+        index.close()
+
+
+async def test_what_changes_is_told(estate: Estate) -> None:
+    """Once, whether a page, a single answer or a refusal says so; nothing else is."""
+    holder, _ = estate.asset(colour="blue")
+    other, _ = estate.asset()
+    told: list[tuple[Holder, bool]] = []
+    async with estate.mounted(metadata_ttl_s=0, negative_ttl_s=0) as mounted:
+        catalog = mounted.catalog
+        catalog.watch(lambda holder, _old, new: told.append((holder, new is not None)))
+        await (await catalog.assets()).upto(9)
+        await catalog.record(holder)
+        assert told == []
+        estate.demo.edit_asset(holder.asset, attributes={"colour": "red"})
+        await (await catalog.assets()).upto(9)
+        await catalog.record(holder)
+        assert told == [(holder, True)]
+        estate.demo.edit_asset(holder.asset, attributes={"colour": "green"})
+        await catalog.record(holder)
+        estate.demo.edit_asset(other.asset, deny=True)
+        for _ in range(2):
+            with pytest.raises(Denied):
+                await catalog.record(other)
+        assert told == [(holder, True), (holder, True), (other, False)]
+
+
+async def test_a_short_id_is_found_among_what_is_known(estate: Estate) -> None:
+    """Assets alone, not their events, and public ones apart."""
+    holder, _ = estate.asset()
+    async with estate.mounted() as mounted:
+        catalog = mounted.catalog
+        digits = holder.asset.replace("-", "")
+        assert catalog.namesakes(digits[:8]) == []
+        await catalog.assets()
+        await (await catalog.events(holder)).upto(9)
+        for length in (0, 2, 8, 32):
+            assert catalog.namesakes(digits[:length]) == [holder.asset]
+            assert catalog.namesakes(digits[:length], public=True) == []
+        assert catalog.namesakes("00" if digits[0] != "0" else "ff") == []
+
+
 async def test_nothing_is_asked_of_what_is_known(estate: Estate) -> None:
     """Peeking costs no request."""
     async with estate.mounted() as mounted:
         assert mounted.catalog.known_record(Holder(OTHER)) is None
         assert mounted.catalog.known_info(PATH) is None
-        assert mounted.catalog.newest_event_ns(OTHER) == 0
+        assert mounted.catalog.newest_event_ns(Holder(OTHER)) == 0
         assert await estate.count() == 0

@@ -6,17 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from attachfs.archive.models import Page, Record
+from attachfs.archive.models import Listed, Page
 from attachfs.catalog.listing import Listing
 from attachfs.errors import BadReply, Unreachable
 
 
-def _record(number: int) -> Record:
-    return Record(f"{number:08d}-0000-4000-8000-000000000000", b"{}", ())
+def _entry(number: int) -> Listed:
+    return Listed(f"{number:08d}-0000-4000-8000-000000000000", b"{}")
 
 
 def _ids(*numbers: int) -> list[str]:
-    return [_record(number).id for number in numbers]
+    return [_entry(number).id for number in numbers]
 
 
 class _Server:
@@ -38,10 +38,11 @@ class _Server:
         if self.failures:
             raise self.failures.pop(0)
         numbers, following = self.pages[token]
-        return Page(tuple(map(_record, numbers)), following, self.skipped)
+        self.learnt += _ids(*numbers)
+        return Page(tuple(map(_entry, numbers)), following, self.skipped)
 
     def listing(self, nursery: trio.Nursery) -> Listing:
-        return Listing(nursery, self.fetch, lambda record: self.learnt.append(record.id), name="x")
+        return Listing(nursery, self.fetch, name="x")
 
 
 @pytest.fixture

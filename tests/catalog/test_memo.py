@@ -1,12 +1,11 @@
 """Answers remembered for a while, refusals for a shorter one."""
 
-from itertools import count
-
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from attachfs.catalog.memo import Memo
+from attachfs.catalog.clock import Clock
+from attachfs.catalog.memo import Codec, Memo
 from attachfs.errors import (
     AttachfsError,
     BadReply,
@@ -19,37 +18,20 @@ from attachfs.errors import (
     Unauthenticated,
     Unreachable,
 )
-
-_NEGATIVE_TTL_S = 5.0
+from tests.catalog.bases import NEGATIVE_TTL_S, TEXT, Source, basis
 
 
 @pytest.fixture
 def memo(nursery: trio.Nursery) -> Memo[str, str]:
-    """A memo that remembers refusals for five seconds."""
-    return Memo(nursery, negative_ttl_s=_NEGATIVE_TTL_S, max_entries=100)
-
-
-class _Source:
-    """Answer with a new value each time, or fail."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.error: Exception | None = None
-        self._numbers = count(1)
-
-    async def __call__(self) -> str:
-        self.asked += 1
-        await trio.lowlevel.checkpoint()
-        if self.error is not None:
-            raise self.error
-        return f"value {next(self._numbers)}"
+    """A memo that remembers refusals for five seconds, and serves nothing that is too old."""
+    return Memo(basis(nursery), TEXT, max_entries=100)
 
 
 async def test_an_answer_is_asked_for_once_within_its_lifetime(
     memo: Memo[str, str], autojump_clock: MockClock
 ) -> None:
     """It is renewed when it is as old as it may be, and no sooner."""
-    source = _Source()
+    source = Source()
     assert await memo.get("key", source, max_age_s=60) == "value 1"
     autojump_clock.jump(59.9)
     assert await memo.get("key", source, max_age_s=60) == "value 1"
@@ -62,7 +44,7 @@ async def test_each_caller_says_how_old_an_answer_may_be(
     memo: Memo[str, str], autojump_clock: MockClock
 ) -> None:
     """The lifetime may depend on the answer; 0 always asks."""
-    source = _Source()
+    source = Source()
     await memo.get("key", source, max_age_s=60)
     autojump_clock.jump(30)
     assert await memo.get("key", source, max_age_s=lambda value: len(value) * 10.0) == "value 1"
@@ -72,7 +54,7 @@ async def test_each_caller_says_how_old_an_answer_may_be(
 
 async def test_many_callers_ask_once(memo: Memo[str, str]) -> None:
     """One fetch serves all who come while it is under way."""
-    source, got = _Source(), list[str]()
+    source, got = Source(), list[str]()
 
     async def ask() -> None:
         got.append(await memo.get("key", source, max_age_s=60))
@@ -88,13 +70,13 @@ async def test_a_refusal_is_remembered_for_the_negative_lifetime(
     memo: Memo[str, str], autojump_clock: MockClock, kind: type[AttachfsError]
 ) -> None:
     """Within it nobody is asked; after it the answer may have changed."""
-    source = _Source()
+    source = Source()
     source.error = kind("no")
     for _ in range(3):
         with pytest.raises(kind):
             await memo.get("key", source, max_age_s=60)
     assert source.asked == 1
-    autojump_clock.jump(_NEGATIVE_TTL_S)
+    autojump_clock.jump(NEGATIVE_TTL_S)
     source.error = None
     assert await memo.get("key", source, max_age_s=60) == "value 1"
     assert await memo.get("key", source, max_age_s=60) == "value 1"
@@ -105,7 +87,7 @@ async def test_other_failures_are_not_remembered(
     memo: Memo[str, str], kind: type[Exception]
 ) -> None:
     """Trouble may be over by the next question, and takes no answer away."""
-    source = _Source()
+    source = Source()
     await memo.get("key", source, max_age_s=60)
     source.error = kind("trouble")
     for _ in range(3):
@@ -118,7 +100,7 @@ async def test_other_failures_are_not_remembered(
 
 async def test_a_refusal_takes_the_answer_away(memo: Memo[str, str]) -> None:
     """What may no longer be seen is forgotten, however fresh it was."""
-    source = _Source()
+    source = Source()
     await memo.get("key", source, max_age_s=60)
     source.error = Denied("no more")
     with pytest.raises(Denied):
@@ -130,18 +112,18 @@ async def test_a_refusal_takes_the_answer_away(memo: Memo[str, str]) -> None:
 
 async def test_an_answer_that_comes_by_another_way_ends_a_refusal(memo: Memo[str, str]) -> None:
     """A listing that names something proves that it is there."""
-    source = _Source()
+    source = Source()
     source.error = NotFound("no")
     with pytest.raises(NotFound):
         await memo.get("key", source, max_age_s=60)
-    assert memo.put("key", "listed") == "listed"
+    assert memo.put("key", "listed", Clock().now_s()) == "listed"
     assert await memo.get("key", source, max_age_s=60) == "listed"
     assert source.asked == 1
 
 
 async def test_a_remembered_refusal_does_not_grow(memo: Memo[str, str]) -> None:
     """The same error raised a thousand times holds no thousand frames."""
-    source = _Source()
+    source = Source()
     source.error = NotFound("no")
     depths = []
     for _ in range(5):
@@ -154,52 +136,57 @@ async def test_a_remembered_refusal_does_not_grow(memo: Memo[str, str]) -> None:
     assert len(set(depths[1:])) == 1
 
 
-async def test_a_renewed_answer_is_merged_with_the_old_one(nursery: trio.Nursery) -> None:
-    """What the two have in common is kept as it was; its age starts anew."""
-    memo: Memo[str, list[int]] = Memo(
-        nursery,
-        negative_ttl_s=5,
+async def test_an_answer_that_says_nothing_new_is_the_one_that_was(nursery: trio.Nursery) -> None:
+    """What is equal keeps its bytes; its age starts anew."""
+    changes: list[tuple[str, str | None]] = []
+    memo: Memo[str, str] = Memo(
+        basis(nursery),
+        Codec(TEXT.pack, TEXT.dump, TEXT.load, lambda old, new: sorted(old) == sorted(new)),
         max_entries=10,
-        merge=lambda old, new: old if sorted(old) == sorted(new) else new,
+        on_change=lambda _key, old, new: changes.append((old, new)),
     )
-    first, shuffled, other = [1, 2], [2, 1], [3]
-    assert memo.put("key", first) is first
-    assert memo.put("key", shuffled) is first
+    now_s = Clock().now_s()
+    first, shuffled, other = "one two", "two one", "three"
+    assert memo.put("key", first, now_s) is first
+    assert memo.put("key", shuffled, now_s) is first
 
-    async def fetch(value: list[int]) -> list[int]:
+    async def fetch(value: str) -> str:
         await trio.lowlevel.checkpoint()
         return value
 
     assert await memo.get("key", lambda: fetch(shuffled), max_age_s=0) is first
+    assert changes == []
     assert await memo.get("key", lambda: fetch(other), max_age_s=0) is other
     assert memo.peek("key") is other
+    assert changes == [(first, other)]
+    memo.forget("key")
+    assert changes == [(first, other), (other, None)]
 
 
-async def test_the_least_recently_used_is_forgotten_first(nursery: trio.Nursery) -> None:
-    """A memo is bounded, refusals included."""
-    memo: Memo[int, int] = Memo(nursery, negative_ttl_s=5, max_entries=3)
-    for key in range(3):
-        memo.put(key, key)
-    assert memo.peek(0) == 0
-    memo.put(3, 3)
-    assert [memo.peek(key) for key in range(4)] == [0, None, 2, 3]
+async def test_few_are_held_in_memory_and_all_in_the_index(nursery: trio.Nursery) -> None:
+    """A memo is bounded, refusals included; what it lets go of is read again."""
+    memo: Memo[str, str] = Memo(basis(nursery), TEXT, max_entries=3)
+    for key in map(str, range(9)):
+        memo.put(key, key, Clock().now_s())
+    assert len(memo._parsed) == 3
+    assert [memo.peek(str(key)) for key in range(10)] == [*map(str, range(9)), None]
 
-    async def refuse() -> int:
+    async def refuse() -> str:
         await trio.lowlevel.checkpoint()
         raise NotFound("no")
 
-    for key in range(10, 20):
+    for key in map(str, range(10, 20)):
         with pytest.raises(NotFound):
             await memo.get(key, refuse, max_age_s=60)
     assert len(memo._refusals) == 3
 
 
-async def test_a_dropped_answer_is_asked_for_again(memo: Memo[str, str]) -> None:
-    """And dropping what is not there does nothing."""
-    source = _Source()
+async def test_a_forgotten_answer_is_asked_for_again(memo: Memo[str, str]) -> None:
+    """And forgetting what is not there does nothing."""
+    source = Source()
     await memo.get("key", source, max_age_s=60)
-    memo.drop("key")
-    memo.drop("other")
+    memo.forget("key")
+    memo.forget("other")
     assert await memo.get("key", source, max_age_s=60) == "value 2"
 
 

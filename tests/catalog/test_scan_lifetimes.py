@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from attachfs.catalog.catalog import Catalog
-from tests.support.archives import PATH, said, scripted, sha256
+from tests.support.archives import PATH, index_in_memory, said, scripted, sha256
 
 _HOUR_S = 3600.0
 
@@ -41,7 +41,7 @@ async def test_a_status_is_asked_for_again_when_it_may_have_changed(
     """An hour where the scan is still to come, a day where it has been."""
     scanner = _Scanner(status)
     async with scripted(scanner) as archive:
-        catalog = Catalog(archive, nursery)
+        catalog = Catalog(archive, nursery, index_in_memory(nursery))
         await catalog.info(PATH)
         autojump_clock.jump(believed_s - 1)
         await catalog.info(PATH)
@@ -57,7 +57,7 @@ async def test_bytes_that_turn_bad_and_good_are_known_as_such(
     """The daily scan may find out, and may take it back."""
     scanner = _Scanner("NOT_SCANNED")
     async with scripted(scanner) as archive:
-        catalog = Catalog(archive, nursery)
+        catalog = Catalog(archive, nursery, index_in_memory(nursery))
         for status, bad in [("SCANNED_BAD", True), ("SCANNED_OK", False)]:
             await catalog.info(PATH)
             scanner.status = status

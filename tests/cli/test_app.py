@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.programs import Done, usage_error
 
-_COMMANDS = ("mount", "umount", "demo", "serve")
+_COMMANDS = ("mount", "umount", "refresh", "demo", "serve")
 _HEAVY = {"trio", "httpx", "pyfuse3", "starlette", "hypercorn"}
 
 
@@ -73,7 +73,7 @@ def test_each_option_says_what_it_does_and_its_default(
     for option, text in options.items():
         assert re.search(r"^[A-Z][^\[]+\. ", text), option
         assert "default: " in text, option
-    units = {"SIZE": r"\d(MiB|GiB)\b", "DURATION": r"\b\d+(s|ms)\b"}
+    units = {"SIZE": r"\d(MiB|GiB)\b", "DURATION": r"\b\d+(ms|s|m|h)\b"}
     for option, text in options.items():
         for kind, unit in units.items():
             assert not option.endswith(kind) or re.search(unit, text), option

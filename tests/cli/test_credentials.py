@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from attachfs.archive.credentials import ClientCredentials, Credentials, GivenToken, TokenFile
-from attachfs.cli.credentials import choose
+from attachfs.cli.credentials import choose, forgo
 from attachfs.cli.mount import command
 from attachfs.errors import (
     CredentialsExposed,
@@ -173,6 +173,28 @@ def test_secrets_that_are_not_used_leave_the_environment_too(
     monkeypatch.setenv("DATATRAILS_APPREG_SECRET", _SECRET)
     _choose("--token-file", str(token_file))
     assert not {"DATATRAILS_AUTHTOKEN", "DATATRAILS_APPREG_SECRET"} & os.environ.keys()
+
+
+def test_a_public_mount_ignores_the_environment_and_hides_its_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever is set for other mounts, and be it wrong."""
+    monkeypatch.setenv("ATTACHFS_TOKEN_FILE", "/nowhere")
+    monkeypatch.setenv("DATATRAILS_APPREG_CLIENT", "an-id")
+    monkeypatch.setenv("DATATRAILS_AUTHTOKEN", "hunter2 hunter3")
+    monkeypatch.setenv("DATATRAILS_APPREG_SECRET", _SECRET)
+    forgo(command.make_context("mount", ["--public", "/mnt"]))
+    assert not {"DATATRAILS_AUTHTOKEN", "DATATRAILS_APPREG_SECRET"} & os.environ.keys()
+    assert os.environ["DATATRAILS_APPREG_CLIENT"] == "an-id"
+
+
+@pytest.mark.parametrize("option", ["--token-file", "--client-id", "--client-secret-file"])
+def test_a_public_mount_takes_no_credentials(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    """Given by option, they are a contradiction; the secrets are hidden first."""
+    monkeypatch.setenv("DATATRAILS_AUTHTOKEN", "from-variable")
+    with pytest.raises(UsageError, match=f"leave out {option} or --public$"):
+        forgo(command.make_context("mount", ["--public", option, "x", "/mnt"]))
+    assert "DATATRAILS_AUTHTOKEN" not in os.environ
 
 
 @pytest.mark.parametrize("option", ["--client-id", "--client-secret-file"])

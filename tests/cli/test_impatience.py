@@ -28,4 +28,5 @@ def test_signals_without_end_are_as_good_as_one(
         _, error = process.communicate()
     assert left_mounted(tmp_path) == []
     assert (process.returncode, error) == (0, "")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert list((tmp_path / "run").rglob("*.socket")) == []

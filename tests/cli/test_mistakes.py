@@ -139,6 +139,8 @@ def test_the_cache_must_be_writable(refused: Run, token_file: Path) -> None:
     [
         (("--cache-size", "lots"), "'lots' is not a size; write it like 512MiB or 10GiB"),
         (("--metadata-ttl", "soon"), "'soon' is not a duration; write it like 30s, 10m or 1h30m"),
+        (("--negative-ttl", "never"), "'never' is not a duration; write it like 30s, 10m or 1h30m"),
+        (("--stale-ok", "-1s"), "'-1s' is not a duration; write it like 30s, 10m or 1h30m"),
         (("--scan-policy", "none"), "is not one of 'allow', 'block-bad', 'require-ok'"),
         (("--log-level", "loud"), "is not one of 'debug', 'info', 'warning', 'error'"),
         (("--cache-dir", __file__), f"'{__file__}' is a file"),
@@ -162,7 +164,14 @@ def test_variables_that_make_no_sense_are_refused(attachfs: Run, variable: str, 
     assert value in message
 
 
-@pytest.mark.parametrize("command", ["mount", "umount"])
+def test_a_public_asset_must_be_named_as_one(attachfs: Run) -> None:
+    """The message shows how, before the mount point is looked at."""
+    done = attachfs("mount", "/nowhere", "--public-asset", "https://app.datatrails.ai/archivist")
+    assert done.returncode == 2
+    assert "names no public asset; write its UUID, or its public URL like " in sentence(done)
+
+
+@pytest.mark.parametrize("command", ["mount", "umount", "refresh"])
 def test_an_empty_path_is_none(attachfs: Run, command: str) -> None:
     """`attachfs mount "$UNSET"` does not mount on the working directory."""
     assert "names nothing" in usage_error(attachfs(command, ""))

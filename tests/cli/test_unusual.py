@@ -10,7 +10,7 @@ import pytest
 
 from attachfs.demo.launch import ArchiveConfig, RunningArchive
 from tests.support.archives import token_of
-from tests.support.mounts import Steering
+from tests.support.mounts import VIEWS, Steering
 from tests.support.programs import PROGRAM, Done, running, sentence, usage_error
 
 Run = Callable[..., Done]
@@ -32,7 +32,7 @@ def test_a_mount_point_may_have_any_name(
     assert done.returncode == 0, done.stderr
     assert f" is mounted on {mountpoint}; log: " in done.stdout
     assert os.path.ismount(mountpoint)
-    assert _names(mountpoint) == ["assets"]
+    assert _names(mountpoint) == VIEWS
     assert attachfs("umount", mountpoint).returncode == 0
     assert _names(mountpoint) == []
 
@@ -51,7 +51,7 @@ def test_a_mount_point_may_be_a_link_or_relative(
     ):
         done = background(given, cwd=taken_from)
         assert f" is mounted on {mountpoint}; " in done.stdout, done.stderr
-        assert _names(mountpoint) == ["assets"]
+        assert _names(mountpoint) == VIEWS
         done = run(*PROGRAM, "umount", ended, env=environment, cwd=taken_from)
         assert (done.returncode, done.stderr) == (0, "")
         assert not os.path.ismount(mountpoint)
@@ -69,7 +69,7 @@ def test_a_relative_token_file_is_read_again_in_the_background(
     done = background("mnt", "--token-file", "token", "--metadata-ttl", "0", cwd=mountpoint.parent)
     assert done.returncode == 0, done.stderr
     identities.revoke_all()
-    token_file.write_text(identities.issue("another-id", 60))
+    token_file.write_text(identities.issue("an-id", 60))
     assert _names(mountpoint / "assets") != []
     assert attachfs("umount", mountpoint).returncode == 0
 
@@ -87,7 +87,7 @@ def test_a_working_directory_that_is_gone_is_not_needed(
     gone.mkdir()
     done = background(mountpoint, prefix=go, cwd=gone)
     assert done.returncode == 0, done.stderr
-    assert _names(mountpoint) == ["assets"]
+    assert _names(mountpoint) == VIEWS
     assert attachfs("umount", mountpoint).returncode == 0
 
 
@@ -100,7 +100,7 @@ def test_closed_streams_do_no_harm(
     done = background(mountpoint, prefix=("sh", "-c", f'exec "$@" {closed}', "sh"))
     assert done.returncode == 0, done.stderr
     assert ("is mounted on" in done.stdout) == (">&-" not in closed.split())
-    assert _names(mountpoint) == ["assets"]
+    assert _names(mountpoint) == VIEWS
     assert attachfs("umount", mountpoint).returncode == 0
 
 
@@ -147,7 +147,7 @@ def test_empty_variables_are_as_good_as_none(
     }
     done = background(mountpoint, **empty, **theirs)
     assert done.returncode == 0, done.stderr
-    assert _names(mountpoint) == ["assets"]
+    assert _names(mountpoint) == VIEWS
     assert attachfs("umount", mountpoint).returncode == 0
 
 

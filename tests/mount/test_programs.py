@@ -57,27 +57,28 @@ def test_ls_shows_the_tree(mounted: Any, run: Run) -> None:
 def test_cp_copies_all_but_the_one_bad_file(mounted: Any, run: Run, tmp_path: Path) -> None:
     """`cp -r` of the mount gives byte-identical files and refuses only the SCANNED_BAD one."""
     copy = tmp_path / "copy"
-    copied = run("cp", "-r", mounted.path, copy)
+    assets = mounted.path / "assets"
+    copied = run("cp", "-r", assets, copy)
     assert copied.returncode == 1
     refused = copied.stderr.splitlines()
     assert len(refused) == 1, refused
     assert BAD in refused[0]
     assert "Permission denied" in refused[0]
-    originals = regular_files(mounted.path)
+    originals = regular_files(assets)
     assert len(originals) > 60
     bad = [path for path in originals if path.name == BAD]
     assert len(bad) == 1
     copies = regular_files(copy)
     assert set(originals) - set(copies) == set(bad)
     for path in copies:
-        assert filecmp.cmp(mounted.path / path, copy / path, shallow=False), path
+        assert filecmp.cmp(assets / path, copy / path, shallow=False), path
     mounted.expected_warnings.add("SCANNED_BAD")
 
 
 def test_attachments_are_the_uploaded_bytes(mounted: Any) -> None:
     """`cat` of every attachment gives bytes of the recorded digest."""
     digests = 0
-    for path in mounted.path.rglob("*.info.json"):
+    for path in (mounted.path / "assets").rglob("*.info.json"):
         attachment = path.parent / path.name.removesuffix(".info.json")
         if attachment.name == BAD:
             continue
@@ -134,7 +135,7 @@ def test_rsync_copies_once(mounted: Any, run: Run, tmp_path: Path) -> None:
 
 def test_grep_finds_text_in_evidence(mounted: Any, run: Run) -> None:
     """`grep -r` finds a phrase in an attachment and in no other file."""
-    found = run("grep", "-rl", "pallets vaccines", mounted.path)
+    found = run("grep", "-rl", "pallets vaccines", mounted.path / "assets")
     mounted.expected_warnings.add("SCANNED_BAD")
     assert [Path(line).name for line in found.stdout.splitlines()] == [SAMPLE["blob:packing-list"]]
 

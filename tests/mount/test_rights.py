@@ -24,7 +24,7 @@ def _attachments(mounted: Mount) -> dict[Path, str]:
         path.with_name(path.name.removesuffix(".info.json")).relative_to(mounted.path): os.getxattr(
             path.with_name(path.name.removesuffix(".info.json")), "user.archivist.hash_value"
         ).decode()
-        for path in mounted.path.rglob("*.info.json")
+        for path in (mounted.path / "assets").rglob("*.info.json")
         if not path.name.startswith(BAD)
     }
 
@@ -45,7 +45,7 @@ def test_three_endpoints_are_enough_for_every_direct_path(
     attachments = _attachments(mounted)
     assert len(attachments) > 20
     archive.switch(**{denied: True})
-    narrow = mount()
+    narrow = mount("--cache-dir", mounted.path.parent / "other")
     assert any("may not list assets" in line for line in narrow.log)
     narrow.expected_warnings.add("the server answered 403")
     narrow.expected_warnings.add("this token may not list assets")
@@ -96,7 +96,7 @@ def test_what_is_real_and_not_listed_is_readable_by_name(
     named = [name for name, value in attributes.items() if photo in str(value)]
     archive.edit("assets", directory.name, attributes=dict.fromkeys(named))
     archive.switch(asset_url_serves_superseded=True)
-    fresh = mount().asset("container")
+    fresh = mount("--cache-dir", mounted.path.parent / "other").asset("container")
     assert photo not in {path.name for path in fresh.iterdir()}
     assert (fresh / photo).read_bytes() == before
     assert os.getxattr(fresh / photo, "user.archivist.verified_by") == b"info"

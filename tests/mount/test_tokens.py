@@ -7,13 +7,10 @@ from pathlib import Path
 import pytest
 
 from attachfs.demo.estate import SAMPLE
-from tests.support.impatient import impatient
 from tests.support.mounts import Mount, Steering
 from tests.support.outcomes import until
 
 pytestmark = pytest.mark.mount
-
-BAD_TOKEN = "not-a-good-token.at-all.x"
 
 
 def _errno_of(action: Callable[[], object]) -> str:
@@ -44,12 +41,13 @@ def test_a_new_token_in_the_file_is_used(
     mounted = mount("--token-file", token_file, "--metadata-ttl", "0s", credentials=False)
     mounted.expected_warnings.add("the server answered 401")
     assert photo(mounted).read_bytes()
-    token_file.write_text(BAD_TOKEN)
+    bad = f"{good.split()[-1]}-forged"
+    token_file.write_text(bad)
     assert _errno_of(photo(mounted).read_bytes) == "EACCES"
     token_file.write_text(good.split()[-1])
     other = mounted.asset("sensor") / SAMPLE["blob:sensor-photo"]
     assert other.read_bytes()
-    assert not any(BAD_TOKEN in line or good.split()[-1] in line for line in mounted.log)
+    assert not any(bad in line or good.split()[-1] in line for line in mounted.log)
 
 
 def test_an_unusable_token_file_leaves_the_last_good_token_in_use(
@@ -106,10 +104,8 @@ def test_an_expired_token_is_refused_until_there_is_a_new_one(
     token_file = tmp_path / "token"
     token_file.touch(mode=0o600)
     token_file.write_text(archive.token_file.read_text())
-    settings = impatient(negative_ttl_s=0.0)
-    mounted = mount(
-        "--token-file", token_file, "--metadata-ttl", "0s", credentials=False, program=settings
-    )
+    lifetimes = ("--metadata-ttl", "0s", "--negative-ttl", "0s")
+    mounted = mount("--token-file", token_file, *lifetimes, credentials=False)
     mounted.expected_warnings.add("JWT is expired")
     assert photo(mounted).read_bytes()
     expired = archive.running.archive.identities.issue(archive.running.client_id, -60.0)

@@ -87,7 +87,8 @@ def test_times_are_those_of_the_record(forgetful: Mount, shared_archive: Steerin
 
 def test_records_are_the_records_served(shared: Mount, shared_archive: Steering) -> None:
     """asset.json and event.json of every asset and event equal what the API answers."""
-    records = [*shared.path.rglob("asset.json"), *shared.path.rglob("event.json")]
+    assets = shared.path / "assets"
+    records = [path for name in ("asset", "event") for path in assets.rglob(f"{name}.json")]
     assert len(records) > 15
     for path in records:
         identity = str(path.parent.relative_to(shared.path))
@@ -156,16 +157,16 @@ def test_shuffled_records_keep_their_bytes(forgetful: Mount, shared_archive: Ste
 
 
 def test_every_way_of_paging_gives_everything(
-    shared_mount: Callable[..., Mount], shared_archive: Steering
+    shared_mount: Callable[..., Mount], shared_archive: Steering, tmp_path: Path
 ) -> None:
     """Whatever accompanies a page token, and where pages are answered 206, nothing is missing."""
-    mounted = shared_mount("--untracked", "--metadata-ttl", "0s")
     happened = {SAMPLE[f"event:container-{what}"] for what in CONTAINER_EVENTS}
     shared_archive.switch(max_page_limit=2)
     for partial in (False, True):
         for style in PAGING_STYLES:
             shared_archive.switch(page_token_styles=[style], list_mode_206=partial)
             shared_archive.reset()
+            mounted = shared_mount("--untracked", "--cache-dir", tmp_path / f"{style} {partial}")
             assert set(_names(mounted.path / "assets")) == TRACKED | {SAMPLE["asset:gateway"]}
             assert set(_names(mounted.asset("container") / "events")) == happened
             statuses = {r["status"] for r in shared_archive.requests("/(assets|events)$")}
@@ -175,12 +176,12 @@ def test_every_way_of_paging_gives_everything(
 
 
 def test_untracked_assets_are_listed_where_asked_for(
-    shared: Mount, shared_mount: Callable[..., Mount], shared_archive: Steering
+    shared: Mount, shared_mount: Callable[..., Mount], shared_archive: Steering, tmp_path: Path
 ) -> None:
     """Only --untracked asks for them; their events and attachments are like any other's."""
     assert set(_names(shared.path / "assets")) == TRACKED
     shared_archive.reset()
-    full = shared_mount("--untracked")
+    full = shared_mount("--untracked", "--cache-dir", tmp_path / "cache")
     assert set(_names(full.path / "assets")) == TRACKED | {SAMPLE["asset:gateway"]}
     assert "tracked=ANY" in {
         part

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,11 @@ from attachfs.archive.secrets import Secret
 from attachfs.archive.streams import Streams
 from attachfs.archive.transport import async_client, blocking_client
 from attachfs.catalog.catalog import Catalog
+from attachfs.catalog.index import Index
 from attachfs.content.content import Content, ContentSettings
 from attachfs.content.store import Store
 from attachfs.demo.launch import RunningArchive
+from attachfs.tree.changes import Kernel
 from attachfs.tree.filesystem import FileSystem
 
 ASSET = "a1111111-1111-4111-8111-111111111111"
@@ -134,6 +136,13 @@ class Mounted:
     client: Archive
 
 
+def index_in_memory(nursery: trio.Nursery) -> Index:
+    """Return an index that is gone with the test."""
+    index = Index.open(None)
+    index.start(nursery)
+    return index
+
+
 def build(
     archive: Archive,
     nursery: trio.Nursery,
@@ -148,13 +157,20 @@ def build(
     verify_first_bytes: int = 4 * 1024 * 1024,
     timeout_s: float = 10.0,
     read_ahead_files: int = 0,
+    stale_ok_s: float = 3600.0,
+    index: Index | None = None,
+    public_assets: Sequence[str] = (),
+    public_only: bool = False,
+    kernel: Kernel | None = None,
 ) -> Mounted:
     """Assemble a file system as a mount does."""
     catalog = Catalog(
         archive,
         nursery,
+        index or index_in_memory(nursery),
         metadata_ttl_s=metadata_ttl_s,
         negative_ttl_s=negative_ttl_s,
+        stale_ok_s=stale_ok_s,
         untracked=untracked,
     )
     store = None
@@ -169,7 +185,16 @@ def build(
         timeout_s=timeout_s,
     )
     content = Content(archive, streams_of(archive), store, nursery, settings)
-    fs = FileSystem(catalog, content, nursery, policy=policy, read_ahead_files=read_ahead_files)
+    fs = FileSystem(
+        catalog,
+        content,
+        nursery,
+        policy=policy,
+        read_ahead_files=read_ahead_files,
+        public_assets=public_assets,
+        public_only=public_only,
+        kernel=kernel,
+    )
     return Mounted(fs, catalog, content, archive)
 
 

@@ -21,6 +21,7 @@ import pytest
 from attachfs.demo.estate import SAMPLE
 from attachfs.demo.launch import ArchiveConfig, RunningArchive
 
+VIEWS = ["assets", "by-name", "publicassets", "as-of"]
 PATIENCE_S = 30.0  # for what takes well under a second; only a failure waits that long
 
 
@@ -145,8 +146,11 @@ def bare_environment(home: Path) -> dict[str, str]:
         and name.lower() not in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
         and name not in ("SSL_CERT_FILE", "SSL_CERT_DIR")
     }
+    runtime = home / "run"
+    runtime.mkdir(mode=0o700, exist_ok=True)
     return kept | {
         "HOME": str(home),
+        "XDG_RUNTIME_DIR": str(runtime),
         "XDG_CACHE_HOME": str(home / "cache"),
         "XDG_STATE_HOME": str(home / "state"),
         "LC_ALL": "C.UTF-8",

@@ -114,10 +114,10 @@ async def test_no_directory_has_a_child_without_a_canonical_name(tmp_path: Path,
     """The nodes themselves say so, for whatever stands in front of them."""
     async with _known_directories(tmp_path) as (mounted, inos, asked):
         for ino in inos:
-            node = mounted.fs._inode(ino).node
+            node = mounted.fs._node(ino)
             assert isinstance(node, Directory)
             try:
-                child = node.child(name)
+                child = await node.find(name)
             except NotFound:
                 continue
             assert child.ino > 1

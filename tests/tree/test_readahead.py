@@ -83,12 +83,13 @@ async def test_nothing_is_fetched_ahead_where_that_is_not_wanted(estate: Estate)
 
 async def test_single_files_are_no_order(estate: Estate) -> None:
     """Reading here and there fetches nothing else."""
-    holder, _ = estate.asset(*(bytes([n]) for n in range(_FILES)))
+    holder, ids = estate.asset(*(bytes([n]) for n in range(_FILES)))
+    by_name = [ids[number] for number in sorted(range(_FILES), key=lambda n: f"{n}.bin")]
     async with estate.mounted(read_ahead_files=64) as mounted:
         names = await _names(mounted, holder.path)
         listed = [name.split(".")[0] for name in await ls(mounted.fs, holder.path)]
         either = [name for name in dict.fromkeys(listed) if name in names]
-        orders = (names, sorted(names), either)
+        orders = (names, sorted(names), either, by_name)
         first, second = next(
             pair
             for pair in combinations(names, 2)

@@ -16,7 +16,7 @@ from tests.support.trees import entries, ls, read, readdir, stat
 async def test_the_root_holds_the_views(estate: Estate) -> None:
     """And costs no request."""
     async with estate.mounted() as mounted:
-        assert await ls(mounted.fs, "/") == ["assets"]
+        assert await ls(mounted.fs, "/") == ["assets", "by-name", "publicassets", "as-of"]
         root = await mounted.fs.getattr(ROOT_INO)
         assert (root.ino, root.is_directory) == (ROOT_INO, True)
         assert (await stat(mounted.fs, "assets")).is_directory
@@ -35,10 +35,10 @@ async def test_assets_are_listed_in_the_servers_order(estate: Estate) -> None:
         assert await estate.count() == 3
 
 
-async def test_a_listing_is_read_no_further_than_somebody_looks(estate: Estate) -> None:
-    """The first page is there when the directory is open; the next when it is wanted."""
+async def test_a_listing_is_read_little_further_than_somebody_looks(estate: Estate) -> None:
+    """The first page is there when the directory is open; later ones before they are wanted."""
     estate.demo.set_switches(max_page_limit=2)
-    for _ in range(5):
+    for _ in range(15):
         estate.asset()
     async with estate.mounted() as mounted:
         fh = await mounted.fs.opendir((await stat(mounted.fs, "assets")).ino)
@@ -48,7 +48,9 @@ async def test_a_listing_is_read_no_further_than_somebody_looks(estate: Estate) 
         assert listed.ready(2) is None
         assert await estate.count() == 1
         assert await listed.wait(2) is not None
-        assert await estate.count() == 2
+        assert await estate.count() == 3
+        assert listed.ready(5) is not None
+        assert listed.ready(6) is None
 
 
 async def test_an_asset_has_its_record_attachments_sidecars_sums_and_events(

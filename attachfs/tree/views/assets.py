@@ -1,96 +1,46 @@
 """The view `assets/`: everything under its UUIDs."""
 
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Final
-
 from attachfs.archive.identities import Holder, is_uuid
-from attachfs.catalog.listing import Listing
-from attachfs.errors import Denied, NotFound
-from attachfs.tree.attrs import Attrs
-from attachfs.tree.files import holder_mtime_ns
+from attachfs.errors import NotFound
 from attachfs.tree.holders import HolderDirectory
-from attachfs.tree.names import ASSETS, EVENTS
-from attachfs.tree.nodes import Directory, Entries, Entry, Estate, Node
-
-_VIEW: Final = ASSETS
-
-
-class ListedEntries:
-    """Name the entries of a listing by their UUIDs, in the server's order."""
-
-    __slots__ = ("_known", "_listing", "_make")
-
-    def __init__(self, listing: Listing, make: Callable[[str], Node]) -> None:
-        self._listing = listing
-        self._make = make
-        self._known: list[str] = []
-
-    def ready(self, index: int) -> Entry | None:
-        """Return the entry at `index` if its page has come already."""
-        if index >= len(self._known):
-            return None
-        return Entry(self._known[index], self._make(self._known[index]))
-
-    async def wait(self, index: int) -> Entry | None:
-        """Return the entry at `index`, or None at the end; raises where its page cannot be had."""
-        self._known = await self._listing.upto(index + 1)
-        return self.ready(index)
+from attachfs.tree.listed import ListedEntries
+from attachfs.tree.nodes import Entries, Entry, FixedDirectory, Node
+from attachfs.tree.places import Kind, Place
 
 
-class AssetsDirectory(Directory):
+class AssetsDirectory(FixedDirectory):
     """List all assets; any other that the token may see is there by name."""
 
     __slots__ = ()
+    kind = Kind.VIEW
 
-    def __init__(self, estate: Estate) -> None:
-        super().__init__(estate, ("directory", _VIEW))
+    @property
+    def key(self) -> str:
+        """What the inode number is a hash of."""
+        return f"directory\0{self.place.view.path}"
 
-    async def attrs(self) -> Attrs:
-        """Return the attributes."""
-        return self.listed_attrs()
-
-    def listed_attrs(self) -> Attrs:
-        """Return the attributes."""
-        return self._attrs()
-
-    def child(self, name: str) -> Node:
+    async def find(self, name: str) -> Node:
         """Return the directory of the asset with that UUID."""
         if not is_uuid(name):
             raise NotFound(f"{name!r} is no asset's UUID")
-        events = EventsDirectory(self.estate, name)
-        return HolderDirectory(self.estate, Holder(name), view=_VIEW, extra={EVENTS: events})
+        return self.asset(name)
 
     async def entries(self) -> Entries:
         """Return the assets; raises `Denied` where the token may not list them."""
-        return ListedEntries(await self.estate.catalog.assets(), self.child)
+        return ListedEntries(await self.estate.catalog.assets(), self._make, self._fetch)
 
+    def asset(self, uuid: str) -> HolderDirectory:
+        """Return the directory of an asset in this view."""
+        holder = Holder(uuid, public=self.place.view.public)
+        return HolderDirectory(self.estate, Place(self.place.view, holder))
 
-class EventsDirectory(Directory):
-    """List all events of one asset."""
+    def name_of(self, uuid: str) -> str | None:
+        """Return the name of an asset here, None where something must be asked first."""
+        return uuid
 
-    __slots__ = ("_asset",)
+    def _make(self, uuid: str) -> Entry | None:
+        name = self.name_of(uuid)
+        return None if name is None else Entry(name, self.asset(uuid))
 
-    def __init__(self, estate: Estate, asset: str) -> None:
-        super().__init__(estate, ("directory", _VIEW, asset, EVENTS))
-        self._asset = asset
-
-    async def attrs(self) -> Attrs:
-        """Return the attributes; exists where the asset's directory does."""
-        with suppress(Denied):
-            await self.estate.catalog.record(Holder(self._asset))
-        return self.listed_attrs()
-
-    def listed_attrs(self) -> Attrs:
-        """Return the attributes as far as they are known."""
-        return self._attrs(mtime_ns=holder_mtime_ns(self.estate, Holder(self._asset)))
-
-    def child(self, name: str) -> Node:
-        """Return the directory of the event with that UUID."""
-        if not is_uuid(name):
-            raise NotFound(f"{name!r} is no event's UUID")
-        return HolderDirectory(self.estate, Holder(self._asset, name), view=_VIEW)
-
-    async def entries(self) -> Entries:
-        """Return the events; raises `Denied` where the token may not list them."""
-        return ListedEntries(await self.estate.catalog.events(self._asset), self.child)
+    async def _fetch(self, uuid: str) -> Entry:
+        return Entry(uuid, self.asset(uuid))

@@ -1,0 +1,34 @@
+"""What time it is at the server."""
+
+import email.utils
+import time
+from datetime import UTC
+from typing import Final
+
+_ASK_EVERY_S: Final = 10.0
+
+
+class ServerClock:
+    """Tell the server's time from the Date of its answers (RFC 9110 section 6.6.1)."""
+
+    def __init__(self) -> None:
+        self._ahead_s = 0.0
+        self._told_s = float("-inf")
+
+    def told(self, date: str | None) -> None:
+        """Take note of a Date header, once in a while: parsing one takes 20 us."""
+        now_s = time.monotonic()
+        if date is None or now_s - self._told_s < _ASK_EVERY_S:
+            return
+        try:
+            told = email.utils.parsedate_to_datetime(date)
+            # Without a zone it would be taken for this machine's.
+            told_s = (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            return
+        self._ahead_s = told_s - time.time()
+        self._told_s = now_s
+
+    def now_s(self) -> float:
+        """Return the server's time in seconds since 1970 UTC; this machine's where none came."""
+        return time.time() + self._ahead_s

@@ -1,0 +1,175 @@
+"""What `/info` says of attachments, where it is to be had, and which bytes were found bad."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final, Protocol
+
+from cachetools import LRUCache
+
+from attachfs.archive import endpoints
+from attachfs.archive.attachments import Attachment
+from attachfs.archive.client import Archive
+from attachfs.archive.identities import AttachmentPath, Holder
+from attachfs.archive.models import NOT_SCANNED, SCANNED_BAD, Info, parse_info
+from attachfs.catalog.keys import BAD, info_key
+from attachfs.catalog.memo import Basis, Codec, Memo
+from attachfs.errors import AttachfsError, BadReply, Denied, NotFound, Unauthenticated
+
+# How long a scan status is believed (scanning is a daily batch, contract section 3.2). The rest
+# of `/info` cannot change.
+_UNSCANNED_TTL_S: Final = 3600.0
+_SCANNED_TTL_S: Final = 86400.0
+_MAX_INFOS: Final = 8_192
+_MAX_BAD: Final = 100_000
+
+# Whose URL it is: the path's own, that of an event which set it, the asset's, the Blobs API's.
+_OWN: Final = "own"
+_EVENT: Final = "event"
+_ASSET: Final = "asset"
+_BLOB: Final = "blob"
+_KINDS: Final = (_OWN, _EVENT, _ASSET, _BLOB)
+
+
+class Sources(Protocol):
+    """Know what records say of attachments."""
+
+    def declared(self, path: AttachmentPath) -> Attachment | None:
+        """Return what a record that was seen says of an attachment."""
+
+    async def setters(self, path: AttachmentPath) -> list[Holder]:
+        """Return the events that set an attachment on its asset."""
+
+
+class Infos:
+    """Know the `/info` of attachments, each asked once and again only for its scan status.
+
+    Which URL serves what an event set on its asset, or what the asset had once, is not documented
+    (contract section 6.4): where its own does not, the event's is tried, the asset's, then the
+    blob, and the kind that this server honours goes first from then on.
+    """
+
+    def __init__(self, archive: Archive, basis: Basis, sources: Sources) -> None:
+        self._archive = archive
+        self._index = basis.index
+        self._clock = basis.clock
+        self._sources = sources
+        self._infos: Memo[AttachmentPath, Info] = Memo(
+            basis,
+            Codec(info_key, _dump, _load, _same),
+            max_entries=_MAX_INFOS,
+        )
+        # Whose /info says so, by SHA-256.
+        self._bad: LRUCache[str, str] = LRUCache(_MAX_BAD)
+        for key in basis.index.keys(BAD, _MAX_BAD):
+            entry = basis.index.get(key)
+            if entry is not None:
+                self._bad[key[len(BAD) :].decode()] = entry.value.decode(errors="replace")
+        self._honoured = _OWN
+
+    async def get(self, path: AttachmentPath) -> Info:
+        """Return `/info`; says nothing about the right to read."""
+        return await self._infos.get(path, partial(self._ask, path), max_age_s=_scan_ttl_s)
+
+    async def confirmed(self, path: AttachmentPath, *, max_age_s: float) -> Info:
+        """Return `/info`, answered within `max_age_s` seconds: who may ask for it may read."""
+        return await self._infos.get(
+            path,
+            partial(self._ask, path),
+            max_age_s=lambda info: min(max_age_s, _scan_ttl_s(info)),
+            strict=True,
+        )
+
+    def peek(self, path: AttachmentPath) -> Info | None:
+        """Return `/info` as last seen, without asking."""
+        return self._infos.peek(path)
+
+    def peek_many(self, paths: Sequence[AttachmentPath]) -> Mapping[AttachmentPath, Info]:
+        """Return what is known of many, without asking."""
+        return self._infos.peek_many(paths)
+
+    def is_bad(self, digest: str) -> bool:
+        """Tell whether an attachment with this SHA-256 was marked SCANNED_BAD anywhere."""
+        return digest in self._bad
+
+    def expire(self, path: AttachmentPath) -> None:
+        """Ask for a scan status again before it is believed."""
+        self._infos.expire(path)
+
+    def expire_all(self) -> None:
+        """Ask for every scan status again before it is believed."""
+        self._infos.expire_all()
+
+    async def _ask(self, path: AttachmentPath) -> Info:
+        refusal: AttachfsError | None = None
+        for kind in self._kinds(path):
+            for url in await self._urls(path, kind):
+                try:
+                    info = await self._archive.ask(endpoints.info(url))
+                except Unauthenticated:
+                    raise
+                except (NotFound, Denied) as error:
+                    refusal = refusal or error
+                else:
+                    if refusal is not None:
+                        self._honoured = kind
+                    self._note_scan(path, info)
+                    return info
+        assert refusal is not None  # noqa: S101 - its own URL has been asked
+        raise refusal
+
+    def _kinds(self, path: AttachmentPath) -> list[str]:
+        """Return the kinds of URLs that may have an attachment, the likeliest first."""
+        declared = self._sources.declared(path)
+        if declared is None or not declared.on_asset:
+            return [_OWN]
+        return sorted(_KINDS, key=lambda kind: kind != self._honoured)
+
+    async def _urls(self, path: AttachmentPath, kind: str) -> list[str]:
+        holder, attachment = path
+        if kind == _OWN:
+            return [endpoints.attachment_url(path)]
+        if kind == _BLOB:
+            return [] if holder.public else [endpoints.blob_url(attachment)]
+        if kind == _ASSET:
+            others = [] if holder.event is None else [holder.owner]
+        else:
+            others = await self._setters(path) if holder.event is None else []
+        return [endpoints.attachment_url(AttachmentPath(other, attachment)) for other in others]
+
+    async def _setters(self, path: AttachmentPath) -> list[Holder]:
+        try:
+            return await self._sources.setters(path)
+        except Unauthenticated:
+            raise
+        except (NotFound, Denied):
+            return []  # a token may read attachments and not list events
+
+    def _note_scan(self, path: AttachmentPath, info: Info) -> None:
+        digest = info.sha256
+        if digest is None:
+            return
+        if info.scanned_status == SCANNED_BAD:
+            self._bad[digest] = path.path
+            self._index.put(BAD + digest.encode(), path.path.encode(), self._clock.now_s())
+        elif self._bad.get(digest) == path.path:
+            del self._bad[digest]
+            self._index.delete(BAD + digest.encode())
+
+
+def _scan_ttl_s(info: Info) -> float:
+    return _UNSCANNED_TTL_S if info.scanned_status == NOT_SCANNED else _SCANNED_TTL_S
+
+
+def _same(old: Info, new: Info) -> bool:
+    return new.url == old.url and new.same_as(old)
+
+
+def _dump(info: Info) -> bytes:
+    return info.url.encode() + b"\n" + info.raw
+
+
+def _load(_path: AttachmentPath, data: bytes) -> Info:
+    url, newline, raw = data.partition(b"\n")
+    if not newline:
+        raise BadReply("no /info")
+    return parse_info(raw, url=url.decode(errors="replace"))

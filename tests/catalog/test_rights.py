@@ -1,0 +1,169 @@
+"""Who may read now: what is confirmed, by what, and what a server in trouble changes of it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import trio
+from trio.testing import MockClock
+
+from attachfs.archive.identities import AttachmentPath
+from attachfs.catalog.catalog import Catalog
+from attachfs.errors import AttachfsError, Denied, NotFound, Unauthenticated, Unreachable
+from tests.catalog.service import Service
+from tests.support.archives import ATTACHMENT, OTHER, index_in_memory, said, scripted, sha256
+
+_TTL_S = 60.0
+_STALE_OK_S = 3600.0
+_REFUSALS = [(401, Unauthenticated), (403, Denied), (404, NotFound)]
+
+
+class _Attached(Service):
+    """Have one asset with an attachment, and one that its record does not name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        proof = {"arc_attribute_type": "arc_attachment", "arc_blob_identity": f"blobs/{ATTACHMENT}"}
+        self.holder = self.create(1, at_s=1e9, proof=proof)
+        self.named = AttachmentPath(self.holder, ATTACHMENT)
+        self.unnamed = AttachmentPath(self.holder, OTHER)
+        self.status = 200
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        if self.status != 200:
+            self.asked.append(request.url.path)
+            return said(self.status)
+        if not request.url.path.endswith("/info"):
+            return await super().__call__(request)
+        self.asked.append("info")
+        await trio.sleep(self.delay_s)
+        trouble = self.trouble("info")
+        if isinstance(trouble, Exception):
+            raise trouble
+        return said(200, {"size": 1, "hash": {"alg": "SHA256", "value": sha256(b"x")}})
+
+
+@pytest.fixture
+def service(expected_warnings: set[str]) -> _Attached:
+    """An asset with attachments."""
+    expected_warnings.add("stamina.retry_scheduled")
+    return _Attached()
+
+
+@asynccontextmanager
+async def _catalog(service: _Attached, nursery: trio.Nursery) -> AsyncIterator[Catalog]:
+    async with scripted(service) as archive:
+        yield Catalog(archive, nursery, index_in_memory(nursery), stale_ok_s=_STALE_OK_S)
+
+
+def _away(_path: str) -> Exception:
+    return httpx.ConnectError("nobody there")
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_server_out_of_reach_extends_a_right_and_not_for_ever(
+    nursery: trio.Nursery, autojump_clock: MockClock, service: _Attached, *, named: bool
+) -> None:
+    """For as long as the user allowed beyond its lifetime."""
+    path = service.named if named else service.unnamed
+    async with _catalog(service, nursery) as catalog:
+        await catalog.confirmed_info(path)
+        service.trouble = _away
+        autojump_clock.jump(_TTL_S + _STALE_OK_S - 30)
+        assert (await catalog.confirmed_info(path)).size_bytes == 1
+        autojump_clock.jump(40)
+        with pytest.raises(Unreachable):
+            await catalog.confirmed_info(path)
+
+
+@pytest.mark.parametrize(("status", "kind"), _REFUSALS)
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("before", ["fresh", "away"])
+async def test_a_refusal_ends_a_right_once_it_is_asked_for(
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    service: _Attached,
+    *,
+    status: int,
+    kind: type[AttachfsError],
+    named: bool,
+    before: str,
+) -> None:
+    """Also where the server was out of reach a moment ago; afterwards nothing is left of it."""
+    path = service.named if named else service.unnamed
+    async with _catalog(service, nursery) as catalog:
+        await catalog.confirmed_info(path)
+        autojump_clock.jump(_TTL_S)
+        if before == "away":
+            service.trouble = _away
+            await catalog.confirmed_info(path)
+            autojump_clock.jump(6)
+        service.status = status
+        for trouble in (lambda _: None, _away):
+            service.trouble = trouble
+            with pytest.raises(kind):
+                await catalog.confirmed_info(path)
+        assert catalog.known_record(path.holder) is None
+        service.status, service.trouble = 200, _away
+        autojump_clock.jump(6)
+        with pytest.raises((Unreachable, kind)):
+            await catalog.confirmed_info(path)
+
+
+async def test_a_slow_server_is_waited_for(
+    nursery: trio.Nursery, autojump_clock: MockClock, service: _Attached
+) -> None:
+    """It is there: no right is taken for granted because it takes its time."""
+    async with _catalog(service, nursery) as catalog:
+        await catalog.confirmed_info(service.named)
+        autojump_clock.jump(_TTL_S)
+        service.delay_s = 10
+        began_s = trio.current_time()
+        await catalog.confirmed_info(service.named)
+        assert trio.current_time() == began_s + 10
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 400])
+async def test_a_server_that_answers_with_errors_extends_no_right(
+    nursery: trio.Nursery, autojump_clock: MockClock, service: _Attached, status: int
+) -> None:
+    """It could be asked, and confirmed nothing; and nothing known is lost by that."""
+    async with _catalog(service, nursery) as catalog:
+        await catalog.confirmed_info(service.named)
+        autojump_clock.jump(_TTL_S)
+        service.status = status
+        with pytest.raises(AttachfsError) as caught:
+            await catalog.confirmed_info(service.named)
+        assert not isinstance(caught.value, Denied | NotFound)
+        assert catalog.known_record(service.holder) is not None
+        service.status = 200
+        await catalog.confirmed_info(service.named)
+
+
+async def test_a_listing_confirms_what_it_lists(
+    nursery: trio.Nursery, autojump_clock: MockClock, service: _Attached
+) -> None:
+    """It carries whole records, told to this token just now."""
+    async with _catalog(service, nursery) as catalog:
+        await catalog.confirmed_info(service.named)
+        autojump_clock.jump(_TTL_S)
+        await catalog.assets()
+        service.took()
+        await catalog.confirmed_info(service.named)
+        assert service.took() == []
+
+
+async def test_a_right_is_that_of_the_record_that_names_the_attachment_now(
+    nursery: trio.Nursery, autojump_clock: MockClock, service: _Attached
+) -> None:
+    """Once it no longer does, the attachment itself is asked for, within each lifetime."""
+    async with _catalog(service, nursery) as catalog:
+        await catalog.confirmed_info(service.named)
+        service.assets[service.holder.asset]["attributes"] = {}
+        autojump_clock.jump(_TTL_S)
+        service.took()
+        await catalog.confirmed_info(service.named)
+        assert service.took() == [service.holder.path, "info"]
+        await catalog.confirmed_info(service.named)
+        assert service.took() == []
