@@ -40,13 +40,14 @@ _RUNS: Final = 7
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the files to measure with are kept, 1.4 GiB; by default in the user's cache.",
+    help="Where the files to measure with are kept, 1.8 GiB; by default in the user's cache.",
 )
 def main(
     rows: tuple[str, ...], *, quick: bool, runs: int | None, json_file: Path, data_dir: Path | None
 ) -> None:
     """Measure attachfs and its peers, side by side: all ROWS, or those named."""
-    data = Data((data_dir or platformdirs.user_cache_path("attachfs-bench")).absolute())
+    root = (data_dir or platformdirs.user_cache_path("attachfs-bench")).absolute()
+    data = Data(root, quick=quick)
     data.make()
     measured: list[Row] = []
     unfit = False

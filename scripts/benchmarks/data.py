@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
+from benchmarks.estates import Estate
+
 MIB: Final = 1024 * 1024
 _VERSION: Final = "1"  # of the layout: data of another is made anew
 _SMALL_BYTES: Final = 64 * 1024
@@ -33,27 +35,25 @@ class Blob:
 class Data:
     """Hold one large blob of 256 MiB, one of 1 GiB, and 1,000 of 64 KiB, each of random bytes.
 
-    Below `root` are `bytes/`, `info/` and `records/`, each with `assets/<asset>/...`. What an
-    earlier run made is used again.
+    Below `root` are `bytes/`, `info/` and `records/`, each with `assets/<asset>/...`, and
+    `estates/`: whole archives, one to list and one to walk, a tenth as large where it is `quick`.
+    What an earlier run made is used again.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, quick: bool) -> None:
         self.root = root
         self.big = _blob("big", "big", 256 * MIB)
         self.huge = _blob("huge", "huge", 1024 * MIB)
         self.small = [_blob("small", f"small-{number:04d}", _SMALL_BYTES) for number in range(1000)]
         self.few = [_blob("few", f"few-{number:04d}", _SMALL_BYTES) for number in range(100)]
+        self.listed = _estate(root, "listed", 10_000 if quick else 100_000, walkable=False)
+        self.walked = _estate(root, "walked", 1_000 if quick else 10_000, walkable=True)
 
     def make(self) -> None:
-        """Make what is missing: 1.4 GiB, ten seconds."""
-        done = self.root / "version"
-        if done.is_file() and done.read_text() == _VERSION:
-            return
-        shutil.rmtree(self.root, ignore_errors=True)
-        for blobs in ([self.big], [self.huge], self.small, self.few):
-            self._make_asset(blobs)
-        _write_json(self.root / "page", {"assets": [], "next_page_token": ""})
-        done.write_text(_VERSION)
+        """Make what is missing: 1.8 GiB, fifteen seconds."""
+        self._make_blobs()
+        for estate in (self.listed, self.walked):
+            estate.make()
 
     def local(self, blob: Blob) -> Path:
         """Return the local file with the bytes of a blob."""
@@ -65,6 +65,16 @@ class Data:
             with self.local(blob).open("rb", buffering=0) as file:
                 while file.read(_BLOCK_BYTES):
                     pass
+
+    def _make_blobs(self) -> None:
+        done = self.root / "version"
+        if done.is_file() and done.read_text() == _VERSION:
+            return
+        shutil.rmtree(self.root, ignore_errors=True)
+        for blobs in ([self.big], [self.huge], self.small, self.few):
+            self._make_asset(blobs)
+        _write_json(self.root / "page", {"assets": [], "next_page_token": ""})
+        done.write_text(_VERSION)
 
     def _make_asset(self, blobs: list[Blob]) -> None:
         attributes = dict(self._make_blob(blob) for blob in blobs)
@@ -119,6 +129,10 @@ def _blob(asset: str, name: str, size_bytes: int) -> Blob:
         str(uuid5(NAMESPACE_URL, f"blob-{name}")),
         size_bytes,
     )
+
+
+def _estate(root: Path, name: str, asset_count: int, *, walkable: bool) -> Estate:
+    return Estate(root / "estates" / f"{name}-{asset_count}", name, asset_count, walkable)
 
 
 def _random_blocks(size_bytes: int) -> Iterator[bytes]:

@@ -88,6 +88,14 @@ class Mounts:
             shutil.rmtree(cache)
 
     @contextmanager
+    def static(self, description: Path) -> Iterator[Mounted]:
+        """Mount the names of a description, for `benchmarks.static`."""
+        mountpoint = self.fresh("static")
+        command = [sys.executable, "-m", "benchmarks.static", description, mountpoint]
+        with self._mounted(command, mountpoint) as mounted:
+            yield mounted
+
+    @contextmanager
     def floor(self, *, core: int) -> Iterator[Mounted]:
         """Mount the C file system: files `0` to `999`."""
         mountpoint = self.fresh("floor")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.data import Data
+from benchmarks.estates import Estate, blobs
 from benchmarks.programs import compiled, found, free_port, listens, run, running
 
 ROUND_TRIP_MS: Final = 50
@@ -56,8 +57,54 @@ http {{
             alias {data}/bytes/assets/;
         }}
     }}
+    log_format counted $request_uri;
+    map $arg_page_size $first_page {{ default first; 1 single; }}
+    map $arg_page_token $page {{ default $arg_page_token; "" $first_page; }}
+    map $blob $of_blob {{
+        {blobs}
+    }}
+    {estates}
 }}
 """
+# The files behind it: `benchmarks.estates`.
+_ESTATE: Final = """\
+    server {{
+        listen 127.0.0.1:{port};
+        access_log {log} counted;
+        default_type application/json;
+        location = /archivist/v2/assets {{ alias {root}/assets/$page; }}
+        location = /archivist/v2/assets/-/events {{ alias {root}/events/$page; }}
+        location ~ ^/archivist/v2/assets/([0-9a-f-]+)$ {{ alias {root}/asset/$1; }}
+        location ~ ^/archivist/v2/assets/([0-9a-f-]+)/events$ {{ alias {root}/asset-events/$1; }}
+        location ~ ^/archivist/v2/assets/[0-9a-f-]+/events/([0-9a-f-]+)$ {{
+            alias {root}/event/$1;
+        }}
+        location ~ ^/archivist/v2/attachments/.*/((?<blob>[0-9a-f][0-9a-f])[0-9a-f-]+)/info$ {{
+            return 200 '{{"identity":"blobs/$1",$of_blob,"mime_type":"application/octet-stream",
+                "timestamp_accepted":"2024-05-01T00:00:00Z","issuer":"local","subject":"",
+                "tenantid":"tenant/8e0b600c-8234-43e4-860c-e95bdcd695a9",
+                "scanned_status":"SCANNED_OK","scanned_bad_reason":"",
+                "scanned_timestamp":"2024-05-02T00:00:00Z"}}';
+        }}
+        location ~ ^/archivist/v2/attachments/.*/(?<blob>[0-9a-f][0-9a-f])[0-9a-f-]+$ {{
+            default_type application/octet-stream;
+            alias {root}/blob/$blob;
+        }}
+    }}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class EstateServer:
+    """Hold the URLs of an estate, plain and with 50 ms round trips, and its log of requests."""
+
+    plain: str
+    delayed: str
+    log: Path
+
+    def request_count(self) -> int:
+        """Return how many requests have been answered so far."""
+        return self.log.read_bytes().count(b"\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +115,8 @@ class Servers:
     tls: str
     delayed: str
     certificate: Path
+    listed: EstateServer
+    walked: EstateServer
 
 
 @contextmanager
@@ -79,7 +128,7 @@ def serving(data: Data, work: Path) -> Iterator[Servers]:
         *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
         *("-keyout", work / "key.pem", "-out", certificate),
     )
-    plain, tls, delayed = free_port(), free_port(), free_port()
+    plain, tls, listed, walked = (free_port() for _ in range(4))
     config = work / "nginx.conf"
     owner = data.root.owner()
     config.write_text(
@@ -89,6 +138,15 @@ def serving(data: Data, work: Path) -> Iterator[Servers]:
             plain=plain,
             tls=tls,
             user="user root;" if owner == "root" else "",
+            blobs="\n".join(
+                f'{prefix} \'"hash":{{"alg":"SHA256","value":"{blob.sha256}"}},'
+                f'"size":{len(blob.body)}\';'
+                for prefix, blob in blobs().items()
+            ),
+            estates="\n".join(
+                _ESTATE.format(port=port, root=estate.root, log=_log(work, estate))
+                for port, estate in ((listed, data.listed), (walked, data.walked))
+            ),
         )
     )
     with ExitStack() as stack:
@@ -99,16 +157,33 @@ def serving(data: Data, work: Path) -> Iterator[Servers]:
                 log=work / "nginx-start.log",
             )
         )
-        stack.enter_context(
-            running(
-                [compiled("delay", work), str(delayed), str(plain), str(ROUND_TRIP_MS)],
-                ready=lambda: listens(delayed),
-                log=work / "delay.log",
-            )
-        )
+        delay = compiled("delay", work)
+        far = {port: stack.enter_context(_delayed(delay, port)) for port in (plain, listed, walked)}
         yield Servers(
-            plain=f"http://127.0.0.1:{plain}",
+            plain=_url(plain),
             tls=f"https://127.0.0.1:{tls}",
-            delayed=f"http://127.0.0.1:{delayed}",
+            delayed=_url(far[plain]),
             certificate=certificate,
+            listed=EstateServer(_url(listed), _url(far[listed]), _log(work, data.listed)),
+            walked=EstateServer(_url(walked), _url(far[walked]), _log(work, data.walked)),
         )
+
+
+@contextmanager
+def _delayed(program: Path, port: int) -> Iterator[int]:
+    """Serve a port with 50 ms round trips, and yield where."""
+    far = free_port()
+    with running(
+        [program, str(far), str(port), str(ROUND_TRIP_MS)],
+        ready=lambda: listens(far),
+        log=program.with_suffix(".log"),
+    ):
+        yield far
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+def _log(work: Path, estate: Estate) -> Path:
+    return work / f"{estate.name}.log"

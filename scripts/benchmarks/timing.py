@@ -1,12 +1,15 @@
 """Time contenders in turn, and hold what they took against each other."""
 
+import os
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.bench import TMPFS
 from benchmarks.programs import Unfit
 
 
@@ -67,18 +70,30 @@ def alternate(
     return figures
 
 
-def elapsed_s(*command: str | Path) -> float:
-    """Run a program, its output thrown away, and return how long that took."""
-    begin_s = time.perf_counter()
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        check=False,
-    )
-    took_s = time.perf_counter() - begin_s
+def elapsed_s(
+    *command: str | Path, output: Path = Path(os.devnull), cwd: Path | None = None
+) -> float:
+    """Run a program, what it prints going to a file, and return how long that took."""
+    with output.open("wb") as printed:
+        begin_s = time.perf_counter()
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            check=False,
+        )
+        took_s = time.perf_counter() - begin_s
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
         raise Unfit(f"{' '.join(map(str, command[:3]))}... failed: {said[-500:]}")
     return took_s
+
+
+def printed_s(*command: str | Path, cwd: Path) -> tuple[float, list[str]]:
+    """Run a program in a directory and return how long that took, and the lines it printed."""
+    # Not a pipe: reading it would take turns with the program on two cores.
+    with tempfile.NamedTemporaryFile(dir=TMPFS) as output:
+        took_s = elapsed_s(*command, output=Path(output.name), cwd=cwd)
+        return took_s, output.read().decode().split("\n")[:-1]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from benchmarks.bench import Bench
-from benchmarks.rows import latency, many, memory, one
+from benchmarks.rows import inodes, latency, listing, many, memory, one, walking
 from benchmarks.timing import Row
 
 ROWS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
@@ -19,4 +19,12 @@ ROWS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
     "quiet": latency.quiet,
     "op": latency.op,
     "memory": memory.memory,
+    "ls-l-50ms": listing.ls_l_50ms,
+    "ls-50ms": listing.ls_50ms,
+    "ls-100k": listing.ls_100k,
+    "ls-100k-first": listing.ls_100k_first,
+    "find-10k": walking.find_10k,
+    "restart-find": walking.restart_find,
+    "find-by-name": walking.find_by_name,
+    "inodes": inodes.inodes,
 }

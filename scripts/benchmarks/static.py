@@ -1,0 +1,130 @@
+"""A read-only file system of names known from the start: what a walk through pyfuse3 has to cost.
+
+    python -m benchmarks.static DESCRIPTION MOUNTPOINT
+
+DESCRIPTION is a msgpack list of [kind, path], parents before what is in them: the kinds are those
+of `find -printf %y`, the paths have no leading slash.
+"""
+
+import errno
+import os
+import signal
+import stat
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import pyfuse3
+import trio
+
+_LIFETIME_S: Final = 60.0
+_MODES: Final = {"d": stat.S_IFDIR | 0o555, "f": stat.S_IFREG | 0o444, "l": stat.S_IFLNK | 0o777}
+
+
+class _Child(NamedTuple):
+    name: bytes
+    attributes: pyfuse3.EntryAttributes
+
+
+class Static(pyfuse3.Operations):
+    """Serve names from memory: inodes, names and listings are dictionaries made beforehand."""
+
+    supports_dot_lookup = False
+    enable_writeback_cache = False
+
+    def __init__(self, description: Sequence[tuple[str, str]]) -> None:
+        super().__init__()
+        root = _attributes(pyfuse3.ROOT_INODE, "d")
+        self._inodes = {root.st_ino: root}
+        self._names: dict[int, dict[bytes, pyfuse3.EntryAttributes]] = {root.st_ino: {}}
+        self._listings: dict[int, list[_Child]] = {root.st_ino: []}
+        directories = {"": root.st_ino}
+        for ino, (kind, path) in enumerate(description, start=root.st_ino + 1):
+            attributes = _attributes(ino, kind)
+            parent, _, name = path.rpartition("/")
+            child = _Child(os.fsencode(name), attributes)
+            self._inodes[ino] = attributes
+            self._names[directories[parent]][child.name] = attributes
+            self._listings[directories[parent]].append(child)
+            if kind == "d":
+                directories[path] = ino
+                self._names[ino] = {}
+                self._listings[ino] = []
+
+    async def lookup(
+        self,
+        parent_inode: int,
+        name: bytes,
+        ctx: pyfuse3.RequestContext,  # noqa: ARG002 - pyfuse3 sets the signatures
+    ) -> pyfuse3.EntryAttributes:
+        """Find a name."""
+        try:
+            return self._names[parent_inode][name]
+        except KeyError:
+            raise pyfuse3.FUSEError(errno.ENOENT) from None
+
+    async def getattr(
+        self,
+        inode: int,
+        ctx: pyfuse3.RequestContext,  # noqa: ARG002 - as above
+    ) -> pyfuse3.EntryAttributes:
+        """Return an inode's attributes."""
+        return self._inodes[inode]
+
+    async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        """Do nothing: everything stays."""
+
+    async def opendir(
+        self,
+        inode: int,
+        ctx: pyfuse3.RequestContext,  # noqa: ARG002 - as above
+    ) -> int:
+        """Open a directory: its handle is its inode."""
+        return inode
+
+    async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        """List entries from `start_id` on, as many as fit."""
+        listing = self._listings[fh]
+        for index in range(start_id, len(listing)):
+            name, attributes = listing[index]
+            if not pyfuse3.readdir_reply(token, name, attributes, index + 1):
+                return
+
+    async def releasedir(self, fh: int) -> None:
+        """Do nothing: a handle is an inode."""
+
+
+def _attributes(ino: int, kind: str) -> pyfuse3.EntryAttributes:
+    attributes = pyfuse3.EntryAttributes()
+    attributes.st_ino = ino
+    attributes.st_mode = _MODES[kind]
+    attributes.st_nlink = 1
+    attributes.st_uid = os.getuid()
+    attributes.st_gid = os.getgid()
+    attributes.entry_timeout = attributes.attr_timeout = _LIFETIME_S
+    return attributes
+
+
+async def _serve(operations: Static, mountpoint: str) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        pyfuse3.init(operations, mountpoint, {*pyfuse3.default_options, "ro", "fsname=static"})
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(pyfuse3.main)
+                async for _ in signals:
+                    nursery.cancel_scope.cancel()
+        finally:
+            pyfuse3.close()
+
+
+def main() -> None:
+    """Mount what a description says, until SIGTERM."""
+    description, mountpoint = sys.argv[1:]
+    entries = msgspec.msgpack.decode(Path(description).read_bytes(), type=list[tuple[str, str]])
+    trio.run(_serve, Static(entries), mountpoint)
+
+
+if __name__ == "__main__":
+    main()
