@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from math import inf
 from types import TracebackType
 from typing import Final, Self, TypeVar
 from urllib.parse import urlencode
@@ -72,11 +73,27 @@ class Archive:
         return self._server_clock.now_s()
 
     async def ask(self, call: Call[T]) -> T:
-        """Return the parsed answer, after retries where they may help."""
+        """Return the parsed answer, after retries where they may help.
+
+        Raises `Busy` where so many others wait that it was sent late, or not at all: that no
+        answer came says nothing of the server.
+        """
+        sent_s = inf
+
+        async def ask_once() -> T:
+            nonlocal sent_s
+            async with self._pace.limiter:
+                await self._pace.wait()
+                sent_s = trio.current_time()
+                raw = await self._get_paced(call)
+            return await self._parsed(call, raw)
+
         try:
             with trio.fail_after(self._timeout_s):
-                return await retried(lambda: self._ask_once(call), timeout_s=self._timeout_s)
+                return await retried(ask_once, timeout_s=self._timeout_s)
         except trio.TooSlowError:
+            if trio.current_time() - sent_s < self._timeout_s / 2:
+                raise Busy(f"{call.path}: too many other requests are waiting") from None
             raise TimedOut(f"{call.path}: no answer within {self._timeout_s:g} s") from None
 
     async def page(self, listing: Listing, token: str) -> Page:
@@ -135,16 +152,17 @@ class Archive:
         except trio.TooSlowError:
             raise TimedOut(f"{download.path}: no answer within {self._timeout_s:g} s") from None
 
-    async def _ask_once(self, call: Call[T]) -> T:
-        async with self._pace.limiter:
-            await self._pace.wait()
-            started_s = trio.current_time()
-            try:
-                raw = await self._get(call)
-            except Busy as error:
-                self._pace.refused(error, longest_wait_s=self._timeout_s)
-                raise
-            self._pace.answered(trio.current_time() - started_s)
+    async def _get_paced(self, call: Call[T]) -> bytes:
+        started_s = trio.current_time()
+        try:
+            raw = await self._get(call)
+        except Busy as error:
+            self._pace.refused(error, longest_wait_s=self._timeout_s)
+            raise
+        self._pace.answered(trio.current_time() - started_s)
+        return raw
+
+    async def _parsed(self, call: Call[T], raw: bytes) -> T:
         try:
             if len(raw) > _LARGE_ANSWER_BYTES:
                 return await trio.to_thread.run_sync(call.parse, raw)

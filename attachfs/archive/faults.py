@@ -1,6 +1,5 @@
 """The one mapping of HTTP statuses and transport failures to our errors (contract section 10)."""
 
-import email.utils
 import time
 from collections.abc import Mapping
 from typing import Final
@@ -8,6 +7,7 @@ from typing import Final
 import httpx
 import msgspec
 
+from attachfs.archive.clock import http_date_s
 from attachfs.errors import (
     AttachfsError,
     BadReply,
@@ -111,11 +111,10 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
         try:
             wait_s = float(value)
         except ValueError:
-            try:
-                when = email.utils.parsedate_to_datetime(value)
-                wait_s = when.timestamp() - time.time()
-            except (ValueError, OverflowError):
+            date_s = http_date_s(value)
+            if date_s is None:
                 continue
+            wait_s = date_s - time.time()
         if 0 < wait_s < float("inf"):
             return wait_s
     return None

@@ -42,6 +42,7 @@ _NS_PER_S: Final = 10**9
 _TIME: Final = struct.Struct("<q")
 # The server's clock and ours, and the moment between an event and what it does to its asset.
 _MARGIN_S: Final = 300.0
+_LEAST_S: Final = 1.0
 # Who shares the digits of a short id; by-name/ asks, and there is hardly ever a second one.
 _MAX_NAMESAKES: Final = 16
 
@@ -161,6 +162,19 @@ class Catalog:
             self._superseded[path] = structs.replace(attachment, on_asset=True)
         return record
 
+    def record_left_s(self, holder: Holder) -> float:
+        """Return for how many seconds a record may still be believed; never more than a lifetime.
+
+        The kernel must not believe a name for longer: its lifetime would come on top of ours.
+        """
+        known = self._records.known(holder)
+        return self._left_s(self._clock.now_s() if known is None else known.at_s)
+
+    def listing_left_s(self, asset: Holder | None) -> float:
+        """Return the same of the listing of an asset's events, or of all assets."""
+        known = self._listings.known(self._assets_key if asset is None else events_key(asset))
+        return self._left_s(-inf if known is None else known.at_s)
+
     def known_record(self, holder: Holder) -> Record | None:
         """Return the record as last seen, without asking."""
         return self._records.peek(holder)
@@ -268,6 +282,11 @@ class Catalog:
         for attachment in () if record is None else record.attachments:
             self._infos.expire(AttachmentPath(holder, attachment.id))
 
+    def _left_s(self, at_s: float) -> float:
+        left_s = max(at_s, self._feed.current_s) + self.metadata_ttl_s - self._clock.now_s()
+        # What is served because nobody can be asked, or for good, is looked at again soon.
+        return min(max(left_s, _LEAST_S), self.metadata_ttl_s)
+
     async def _is_unchanged(self, asset: Holder, at_s: float) -> bool:
         """Tell whether nothing has happened to an asset since it was asked for at `at_s`."""
         if not self._records.is_valid(asset, at_s) or not await self._feed.is_current():
@@ -289,6 +308,7 @@ class Catalog:
         return self.metadata_ttl_s
 
     async def _ask_record(self, holder: Holder) -> Record:
+        self._first_listing = False  # from now on, there is something to compare with
         record = await self._archive.ask(endpoints.record(holder))
         if holder.event is not None:
             self._note_event(holder.owner, record.accepted_ns)

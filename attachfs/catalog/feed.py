@@ -89,7 +89,8 @@ class Feed:
         self._ttl_s = ttl_s
         self._flights: Flights[str, None] = Flights(basis.nursery)
         self._listing: Listing | None = None
-        self._current_s = -inf
+        # When all events were last known, in seconds since 1970 UTC.
+        self.current_s = -inf
         self._swept_s = inf
         self._gathered: _Gathered | None = None
         self._sweeping = False
@@ -125,7 +126,7 @@ class Feed:
         """
         if self._listing is None:
             return False
-        if self._is_recent(self._current_s):
+        if self._is_recent(self.current_s):
             return True
         now_s = trio.current_time()
         if not self._walking or self._basis.trouble.slow or now_s < self._refused_until_s:
@@ -148,14 +149,14 @@ class Feed:
             packed = gathered.whole(asset) if doubted_s <= gathered.began_s else None
             if packed is not None:
                 return self._loaded(packed_listing(packed, 0.0))
-        if not await self.is_current() or doubted_s > self._current_s:
+        if not await self.is_current() or doubted_s > self.current_s:
             return None
         return self._known(asset)
 
     def expire(self) -> None:
         """Believe nothing of it before it has been asked for again, to its end."""
         self._listing = None
-        self._current_s = -inf
+        self.current_s = -inf
         self._valid_from_s = self._basis.clock.now_s()
 
     def doubt(self, asset: str) -> None:
@@ -261,15 +262,17 @@ class Feed:
 
     def _known(self, asset: str) -> Listing | None:
         """Return the events known of an asset, None where the last sweep has not met it."""
-        entry = self._basis.index.get(events_key(Holder(asset)))
+        known = self._listings.known(events_key(Holder(asset)))
         # It may still have events of its own: they are asked for alone.
-        return self._loaded(entry.value) if entry and entry.at_s >= self._swept_s else None
+        if known is None or known.at_s < self._swept_s or not known.value.complete:
+            return None
+        return known.value
 
     def _settle(self, listing: Listing, began_s: float) -> None:
         if began_s < self._valid_from_s:
             return  # told to be asked for again meanwhile
         self._listing = listing
-        self._current_s = began_s
+        self.current_s = began_s
         self._swept_s = listing.swept_s if listing.swept_s is not None else began_s
         data = listing.dump()
         if data is not None:
@@ -282,7 +285,7 @@ class Feed:
         # A clock that was set back makes sweeps of the future, which never are long ago.
         if entry is not None and swept_s is not None and swept_s <= self._basis.clock.now_s():
             self._listing = listing
-            self._current_s = entry.at_s
+            self.current_s = entry.at_s
             self._swept_s = swept_s
 
     def _loaded(self, data: bytes) -> Listing | None:

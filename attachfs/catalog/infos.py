@@ -11,7 +11,7 @@ from attachfs.archive.attachments import Attachment
 from attachfs.archive.client import Archive
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.models import NOT_SCANNED, SCANNED_BAD, Info, parse_info
-from attachfs.catalog.keys import BAD, info_key
+from attachfs.catalog.keys import BAD, INFO, info_key
 from attachfs.catalog.memo import Basis, Codec, Memo
 from attachfs.errors import AttachfsError, BadReply, Denied, NotFound, Unauthenticated
 
@@ -65,6 +65,8 @@ class Infos:
             if entry is not None:
                 self._bad[key[len(BAD) :].decode()] = entry.value.decode(errors="replace")
         self._honoured = _OWN
+        # Who only walks through names need not look for sizes that nobody has asked for.
+        self._any = bool(basis.index.keys(INFO, 1))
 
     async def get(self, path: AttachmentPath) -> Info:
         """Return `/info`; says nothing about the right to read."""
@@ -85,7 +87,7 @@ class Infos:
 
     def peek_many(self, paths: Sequence[AttachmentPath]) -> Mapping[AttachmentPath, Info]:
         """Return what is known of many, without asking."""
-        return self._infos.peek_many(paths)
+        return self._infos.peek_many(paths) if self._any else {}
 
     def is_bad(self, digest: str) -> bool:
         """Tell whether an attachment with this SHA-256 was marked SCANNED_BAD anywhere."""
@@ -113,6 +115,7 @@ class Infos:
                     if refusal is not None:
                         self._honoured = kind
                     self._note_scan(path, info)
+                    self._any = True
                     return info
         assert refusal is not None  # noqa: S101 - its own URL has been asked
         raise refusal

@@ -19,6 +19,7 @@ ALL_ASSETS: Final = b"l-assets"
 ALL_EVENTS: Final = b"l-events"
 NEWEST: Final = b"n"
 BAD: Final = b"b"
+INFO: Final = b"i"
 
 
 def record_key(holder: Holder) -> bytes:
@@ -33,7 +34,7 @@ def record_at_key(asset: Holder, at_time: str) -> bytes:
 
 def info_key(path: AttachmentPath) -> bytes:
     """Return the key of an attachment's `/info`."""
-    return _key(b"i", path.holder) + pack_uuid(path.attachment)
+    return _key(INFO, path.holder) + pack_uuid(path.attachment)
 
 
 def events_key(asset: Holder) -> bytes:

@@ -43,8 +43,10 @@ class Listings:
             began_s = self._basis.clock.now_s()
             known = self._listings.known(key)
             previous = None if known is None else known.value
+            sweep = False
             if known is not None and not self._may_go_on(key, known, began_s):
                 previous = None
+                sweep = known.value.complete and self._listings.is_valid(key, known.at_s)
             listing = Listing(
                 self._basis.nursery,
                 fetch,
@@ -55,9 +57,16 @@ class Listings:
                 on_complete=partial(self._keep, key, began_s),
             )
             await listing.upto(1)
+            while sweep and not listing.complete:
+                # Until it is whole, the one before it is better: the server may go away half-way.
+                await listing.upto(len(listing.ids) + 1)
             return listing
 
         return await self._listings.get(key, begin, max_age_s=self._ttl_s)
+
+    def known(self, key: bytes) -> Known[Listing] | None:
+        """Return the last listing, without asking; complete or not."""
+        return self._listings.known(key)
 
     def may_have(self, key: bytes, uuid: str, found_s: float) -> bool:
         """Tell whether no whole listing asked for after `found_s` lacks an entry; asks nobody."""

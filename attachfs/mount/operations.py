@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Sequence
+from math import inf
 from typing import Any, Final
 
 import pyfuse3
@@ -69,12 +70,14 @@ class Operations(pyfuse3.Operations):
     @guarded
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """List entries from `start_id` on, as many as fit or as are there without waiting."""
-        entries = self._fs.entries(fh)
+        entries, left_s = self._fs.entries(fh), self._fs.entries_left_s(fh)
         index = start_id
         entry = await entries.wait(index)
         while entry is not None:
             attrs = self._fs.listed_attrs(entry)
-            if not pyfuse3.readdir_reply(token, entry.name.encode(), self._entry(attrs), index + 1):
+            if not pyfuse3.readdir_reply(
+                token, entry.name.encode(), self._entry(attrs, left_s), index + 1
+            ):
                 return
             self._fs.looked_up(entry.node, attrs)
             index += 1
@@ -147,8 +150,11 @@ class Operations(pyfuse3.Operations):
     create = link = mkdir = mknod = removexattr = rename = _refuse
     rmdir = setattr = setxattr = symlink = unlink = write = _refuse
 
-    def _entry(self, attrs: Attrs) -> pyfuse3.EntryAttributes:
-        """Return an answer that is good until the next one is asked for."""
+    def _entry(self, attrs: Attrs, most_s: float = inf) -> pyfuse3.EntryAttributes:
+        """Return an answer that is good until the next one is asked for.
+
+        Its name is believed for `most_s` seconds at most.
+        """
         entry = self._directory_entry if attrs.is_directory else self._file_entry
         entry.st_ino = attrs.ino
         entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = attrs.mtime_ns
@@ -159,7 +165,7 @@ class Operations(pyfuse3.Operations):
         else:
             entry.st_size = size_bytes
             entry.st_blocks = -(-size_bytes // _SECTOR_BYTES)
-            entry.entry_timeout = attrs.entry_ttl_s
+            entry.entry_timeout = min(attrs.entry_ttl_s, most_s)
             entry.attr_timeout = attrs.attr_ttl_s
         return entry
 

@@ -89,7 +89,7 @@ class FileSystem:
         self._root = root_directory(estate, public_only=public_only)
         self._changes = Changes(estate, self._root, kernel or _Forgetful())
         self._files: dict[int, _OpenFile] = {}
-        self._directories: dict[int, Entries] = {}
+        self._directories: dict[int, tuple[Entries, float]] = {}
         self._next_fh = count(1)
         self.negative_ttl_s = catalog.negative_ttl_s
 
@@ -99,8 +99,9 @@ class FileSystem:
         self._ahead.looked_at(node)
         attrs = await node.attrs()
         self._settle(node)
-        if attrs.ino != node.ino:
-            attrs = attrs._replace(ino=node.ino)
+        left_s = node.left_s()
+        if attrs.ino != node.ino or left_s < attrs.entry_ttl_s:
+            attrs = attrs._replace(ino=node.ino, entry_ttl_s=min(left_s, attrs.entry_ttl_s))
         self.looked_up(node, attrs)
         return attrs
 
@@ -120,14 +121,19 @@ class FileSystem:
 
     async def opendir(self, ino: int) -> int:
         """Open a directory for reading and return its handle."""
-        entries = await self._directory(ino).entries()
+        directory = self._directory(ino)
+        entries = await directory.entries()
         fh = next(self._next_fh)
-        self._directories[fh] = entries
+        self._directories[fh] = (entries, directory.entries_left_s())
         return fh
 
     def entries(self, fh: int) -> Entries:
         """Return the snapshot behind an open directory."""
-        return self._directories[fh]
+        return self._directories[fh][0]
+
+    def entries_left_s(self, fh: int) -> float:
+        """Return for how many seconds, from the opening on, the names in it may be believed."""
+        return self._directories[fh][1]
 
     def listed_attrs(self, entry: Entry) -> Attrs:
         """Return what a listing may tell of an entry; a size once told is told again.

@@ -177,6 +177,10 @@ class EventsDirectory(Directory):
             return ChosenEntries(listing, self._choose)
         return ListedEntries(listing, self._make, self._fetch)
 
+    def entries_left_s(self) -> float:
+        """Return for how many seconds the kernel may believe the names of events."""
+        return self.estate.catalog.listing_left_s(self.place.holder)
+
     @property
     def _moment(self) -> Moment | None:
         return parse_moment(self.place.view.moment) if self.place.view.moment else None

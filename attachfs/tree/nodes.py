@@ -68,6 +68,10 @@ class Node(ABC):
     def key(self) -> str:
         """What the inode number is a hash of."""
 
+    def left_s(self) -> float:
+        """Return for how many seconds the kernel may believe the node's name."""
+        return self.estate.catalog.record_left_s(self.place.holder)
+
     @abstractmethod
     async def attrs(self) -> Attrs:
         """Return the attributes, asked for if need be; raises `NotFound` where nothing exists."""
@@ -208,11 +212,19 @@ class Directory(Node):
     async def entries(self) -> Entries:
         """Return a snapshot of the entries, for one reader from start to end."""
 
+    def entries_left_s(self) -> float:
+        """Return for how many seconds the kernel may believe the names in it."""
+        return self.left_s()
+
 
 class FixedDirectory(Directory):
     """Stand for a directory that is always there."""
 
     __slots__ = ()
+
+    def left_s(self) -> float:
+        """Return the whole lifetime of names."""
+        return self.estate.ttl_s
 
     async def attrs(self) -> Attrs:
         """Return the attributes."""

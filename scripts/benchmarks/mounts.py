@@ -88,10 +88,10 @@ class Mounts:
             shutil.rmtree(cache)
 
     @contextmanager
-    def static(self, description: Path) -> Iterator[Mounted]:
-        """Mount the names of a description, for `benchmarks.static`."""
+    def static(self, description: Path, *, lifetime_s: int) -> Iterator[Mounted]:
+        """Mount the names of a description; the kernel believes them for `lifetime_s` seconds."""
         mountpoint = self.fresh("static")
-        command = [sys.executable, "-m", "benchmarks.static", description, mountpoint]
+        command = [sys.executable, "-m", "benchmarks.static", description, mountpoint, lifetime_s]
         with self._mounted(command, mountpoint) as mounted:
             yield mounted
 

@@ -1,6 +1,6 @@
 """A read-only file system of names known from the start: what a walk through pyfuse3 has to cost.
 
-    python -m benchmarks.static DESCRIPTION MOUNTPOINT
+    python -m benchmarks.static DESCRIPTION MOUNTPOINT LIFETIME_S
 
 DESCRIPTION is a msgpack list of [kind, path], parents before what is in them: the kinds are those
 of `find -printf %y`, the paths have no leading slash.
@@ -19,7 +19,6 @@ import msgspec
 import pyfuse3
 import trio
 
-_LIFETIME_S: Final = 60.0
 _MODES: Final = {"d": stat.S_IFDIR | 0o555, "f": stat.S_IFREG | 0o444, "l": stat.S_IFLNK | 0o777}
 
 
@@ -34,15 +33,15 @@ class Static(pyfuse3.Operations):
     supports_dot_lookup = False
     enable_writeback_cache = False
 
-    def __init__(self, description: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, description: Sequence[tuple[str, str]], lifetime_s: float) -> None:
         super().__init__()
-        root = _attributes(pyfuse3.ROOT_INODE, "d")
+        root = _attributes(pyfuse3.ROOT_INODE, "d", lifetime_s)
         self._inodes = {root.st_ino: root}
         self._names: dict[int, dict[bytes, pyfuse3.EntryAttributes]] = {root.st_ino: {}}
         self._listings: dict[int, list[_Child]] = {root.st_ino: []}
         directories = {"": root.st_ino}
         for ino, (kind, path) in enumerate(description, start=root.st_ino + 1):
-            attributes = _attributes(ino, kind)
+            attributes = _attributes(ino, kind, lifetime_s)
             parent, _, name = path.rpartition("/")
             child = _Child(os.fsencode(name), attributes)
             self._inodes[ino] = attributes
@@ -96,14 +95,14 @@ class Static(pyfuse3.Operations):
         """Do nothing: a handle is an inode."""
 
 
-def _attributes(ino: int, kind: str) -> pyfuse3.EntryAttributes:
+def _attributes(ino: int, kind: str, lifetime_s: float) -> pyfuse3.EntryAttributes:
     attributes = pyfuse3.EntryAttributes()
     attributes.st_ino = ino
     attributes.st_mode = _MODES[kind]
     attributes.st_nlink = 1
     attributes.st_uid = os.getuid()
     attributes.st_gid = os.getgid()
-    attributes.entry_timeout = attributes.attr_timeout = _LIFETIME_S
+    attributes.entry_timeout = attributes.attr_timeout = lifetime_s
     return attributes
 
 
@@ -121,9 +120,9 @@ async def _serve(operations: Static, mountpoint: str) -> None:
 
 def main() -> None:
     """Mount what a description says, until SIGTERM."""
-    description, mountpoint = sys.argv[1:]
+    description, mountpoint, lifetime_s = sys.argv[1:]
     entries = msgspec.msgpack.decode(Path(description).read_bytes(), type=list[tuple[str, str]])
-    trio.run(_serve, Static(entries), mountpoint)
+    trio.run(_serve, Static(entries, float(lifetime_s)), mountpoint)
 
 
 if __name__ == "__main__":

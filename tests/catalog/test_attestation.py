@@ -145,6 +145,26 @@ async def test_a_refresh_asks_for_an_asset_to_which_nothing_has_happened(
         assert (await catalog.record(asset(15))).label == "changed"
 
 
+@pytest.mark.parametrize("everything", [True, False])
+async def test_a_refresh_asks_for_the_events_that_all_events_have_told(
+    nursery: trio.Nursery, autojump_clock: MockClock, service: Service, *, everything: bool
+) -> None:
+    """Within their lifetime, too: what has gone is gone at once."""
+    async with _catalog(service, nursery) as catalog:
+        for _ in range(2):
+            await _walk(catalog, service)
+        event = Holder(asset(15).asset, (await catalog.events(asset(15))).ids[0])
+        service.remove(event)
+        assert event.event in (await catalog.events(asset(15))).ids
+        autojump_clock.jump(1)
+        if everything:
+            catalog.expire_all()
+        else:
+            catalog.expire(asset(15))
+        autojump_clock.jump(1)
+        assert list((await catalog.events(asset(15))).ids) == []
+
+
 async def test_a_confirmation_is_asked_for_whatever_happened(
     nursery: trio.Nursery, autojump_clock: MockClock, service: Service
 ) -> None:
@@ -156,6 +176,22 @@ async def test_a_confirmation_is_asked_for_whatever_happened(
         assert await _walk(catalog, service) == []
         await catalog.confirmed_record(asset(15))
         assert service.took() == [asset(15).path]
+
+
+async def test_a_first_listing_tells_of_what_was_known_before_it(
+    nursery: trio.Nursery, autojump_clock: MockClock, service: Service
+) -> None:
+    """An asset that was opened by name may have changed by then; what is equal is the same."""
+    async with _catalog(service, nursery) as catalog:
+        changed: list[Holder] = []
+        catalog.watch(lambda holder, _old, _new: changed.append(holder))
+        equal = await catalog.record(asset(4))
+        await catalog.record(asset(5))
+        service.assets[asset(5).asset]["attributes"] = {"arc_display_name": "changed"}
+        autojump_clock.jump(1)
+        await (await catalog.assets()).upto(99)
+        assert changed == [asset(5)]
+        assert catalog.known_record(asset(4)) is equal
 
 
 async def test_an_accepted_event_is_asked_for_once_ever(

@@ -1,5 +1,6 @@
 """Who may read now: what is confirmed, by what, and what a server in trouble changes of it."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,9 +9,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from attachfs.archive.identities import AttachmentPath
+from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.catalog.catalog import Catalog
-from attachfs.errors import AttachfsError, Denied, NotFound, Unauthenticated, Unreachable
+from attachfs.errors import AttachfsError, Busy, Denied, NotFound, Unauthenticated, Unreachable
+from tests.catalog.collections import uuid
 from tests.catalog.service import Service
 from tests.support.archives import ATTACHMENT, OTHER, index_in_memory, said, scripted, sha256
 
@@ -167,3 +169,33 @@ async def test_a_right_is_that_of_the_record_that_names_the_attachment_now(
         assert service.took() == [service.holder.path, "info"]
         await catalog.confirmed_info(service.named)
         assert service.took() == []
+
+
+@pytest.mark.usefixtures("quick_retries")
+async def test_waiting_in_our_own_queue_extends_no_right(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """Thousands of requests that were not sent in time do not make a server one out of reach."""
+    service = Service()
+    holder = service.create(1, at_s=1e9)
+    errors: Counter[type[AttachfsError]] = Counter()
+
+    async with scripted(service) as archive:
+        catalog = Catalog(archive, nursery, index_in_memory(nursery))
+        await catalog.confirmed_record(holder)
+        autojump_clock.jump(61)
+        service.delay_s = 3
+
+        async def look_up(number: int) -> None:
+            try:
+                await catalog.record(Holder(uuid(number)))
+            except AttachfsError as error:
+                errors[type(error)] += 1
+
+        async with trio.open_nursery() as readers:
+            for number in range(2, 3002):
+                readers.start_soon(look_up, number)
+        assert set(errors) == {NotFound, Busy}
+        service.trouble, service.delay_s = lambda _path: said(403), 0
+        with pytest.raises(Denied):
+            await catalog.confirmed_record(holder)

@@ -29,6 +29,10 @@ class AssetsDirectory(FixedDirectory):
         """Return the assets; raises `Denied` where the token may not list them."""
         return ListedEntries(await self.estate.catalog.assets(), self._make, self._fetch)
 
+    def entries_left_s(self) -> float:
+        """Return for how many seconds the kernel may believe the names of assets."""
+        return self.estate.catalog.listing_left_s(None)
+
     def asset(self, uuid: str) -> HolderDirectory:
         """Return the directory of an asset in this view."""
         holder = Holder(uuid, public=self.place.view.public)

@@ -9,6 +9,10 @@ class PublicAssetsDirectory(AssetsDirectory):
 
     __slots__ = ()
 
+    def entries_left_s(self) -> float:
+        """Return the whole lifetime of names."""
+        return self.estate.ttl_s
+
     async def entries(self) -> Entries:
         """Return those named at the start, and those that were looked up since."""
         return FixedEntries([Entry(uuid, self.asset(uuid)) for uuid in self.estate.public_assets])
