@@ -1,7 +1,7 @@
 """Answer what exists and who may read it, from what is known, or by asking."""
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -252,14 +252,15 @@ class Catalog:
         The right was confirmed within the metadata lifetime: by the record where it names the
         attachment, else by `/info` itself (design section 2, Rights). Raises as `record`.
         """
-        try:
-            record = await self.confirmed_record(path.holder)
-        except Denied:
-            pass  # a token may read attachments and not records
-        else:
-            if record.attachment(path.attachment) is not None:
-                return await self._infos.get(path)
-        return await self._infos.confirmed(path, max_age_s=self.metadata_ttl_s)
+        return await self._info_by(self.confirmed_record, path)
+
+    async def visible_info(self, path: AttachmentPath) -> Info:
+        """Return `/info` of an attachment that is there, as far as its record is believed.
+
+        Nobody can read by it: an event that was accepted is not asked for again. Raises as
+        `record`.
+        """
+        return await self._info_by(self.record, path)
 
     def is_bad(self, digest: str) -> bool:
         """Tell whether an attachment with this SHA-256 was marked SCANNED_BAD anywhere."""
@@ -281,6 +282,18 @@ class Catalog:
         self._feed.doubt(holder.asset)
         for attachment in () if record is None else record.attachments:
             self._infos.expire(AttachmentPath(holder, attachment.id))
+
+    async def _info_by(
+        self, find: Callable[[Holder], Awaitable[Record]], path: AttachmentPath
+    ) -> Info:
+        try:
+            record = await find(path.holder)
+        except Denied:
+            pass  # a token may read attachments and not records
+        else:
+            if record.attachment(path.attachment) is not None:
+                return await self._infos.get(path)
+        return await self._infos.confirmed(path, max_age_s=self.metadata_ttl_s)
 
     def _left_s(self, at_s: float) -> float:
         left_s = max(at_s, self._feed.current_s) + self.metadata_ttl_s - self._clock.now_s()

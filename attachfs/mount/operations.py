@@ -70,6 +70,8 @@ class Operations(pyfuse3.Operations):
     @guarded
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """List entries from `start_id` on, as many as fit or as are there without waiting."""
+        if start_id == 0:
+            await self._fs.rewind(fh)
         entries, left_s = self._fs.entries(fh), self._fs.entries_left_s(fh)
         index = start_id
         entry = await entries.wait(index)

@@ -76,7 +76,7 @@ class InfoFile(File):
 
     async def attrs(self) -> Attrs:
         """Return the attributes; asks for record and `/info` where they are too old."""
-        return self.attrs_of(await self.estate.catalog.confirmed_info(self.path))
+        return self.attrs_of(await self.estate.catalog.visible_info(self.path))
 
     def listed_attrs(self) -> Attrs:
         """Return the attributes, without a size where `/info` was never asked for."""

@@ -1,6 +1,7 @@
 """The file system, by inode number: what the kernel's side, and any other front, is built on."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import Final, NamedTuple
 
@@ -58,6 +59,14 @@ class _OpenFile(NamedTuple):
         return inode.told_size_bytes != handle.size_bytes or inode.content_hash != handle.tag
 
 
+@dataclass(slots=True)
+class _OpenDirectory:
+    directory: Directory
+    entries: Entries
+    left_s: float
+    begun: bool = False
+
+
 class FileSystem:
     """Answer file-system operations by inode number; one instance a mount.
 
@@ -89,7 +98,7 @@ class FileSystem:
         self._root = root_directory(estate, public_only=public_only)
         self._changes = Changes(estate, self._root, kernel or _Forgetful())
         self._files: dict[int, _OpenFile] = {}
-        self._directories: dict[int, tuple[Entries, float]] = {}
+        self._directories: dict[int, _OpenDirectory] = {}
         self._next_fh = count(1)
         self.negative_ttl_s = catalog.negative_ttl_s
 
@@ -122,18 +131,29 @@ class FileSystem:
     async def opendir(self, ino: int) -> int:
         """Open a directory for reading and return its handle."""
         directory = self._directory(ino)
-        entries = await directory.entries()
+        opened = _OpenDirectory(directory, await directory.entries(), directory.entries_left_s())
         fh = next(self._next_fh)
-        self._directories[fh] = (entries, directory.entries_left_s())
+        self._directories[fh] = opened
         return fh
 
     def entries(self, fh: int) -> Entries:
         """Return the snapshot behind an open directory."""
-        return self._directories[fh][0]
+        return self._directories[fh].entries
 
     def entries_left_s(self, fh: int) -> float:
-        """Return for how many seconds, from the opening on, the names in it may be believed."""
-        return self._directories[fh][1]
+        """Return for how many seconds, from the snapshot on, the names in it may be believed."""
+        return self._directories[fh].left_s
+
+    async def rewind(self, fh: int) -> None:
+        """Begin an open directory at its start: the second time with a new snapshot.
+
+        So rewinddir(3) has it. Raises as `opendir`.
+        """
+        opened = self._directories[fh]
+        if opened.begun:
+            opened.entries = await opened.directory.entries()
+            opened.left_s = opened.directory.entries_left_s()
+        opened.begun = True
 
     def listed_attrs(self, entry: Entry) -> Attrs:
         """Return what a listing may tell of an entry; a size once told is told again.
