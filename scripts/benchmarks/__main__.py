@@ -27,7 +27,7 @@ _RUNS: Final = 7
 
 @click.command()
 @click.argument("rows", nargs=-1, type=click.Choice(list(ROWS)))
-@click.option("--quick", is_flag=True, help="Fewer runs and smaller files: under two minutes.")
+@click.option("--quick", is_flag=True, help="Fewer runs and smaller files: about three minutes.")
 @click.option("--runs", type=click.IntRange(min=1), help="How often each contender runs.")
 @click.option(
     "--json",
