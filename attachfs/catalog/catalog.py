@@ -1,8 +1,6 @@
 """Answer what exists and who may read it, from what is known, or by asking."""
 
-import struct
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Final
@@ -15,31 +13,29 @@ from attachfs.archive import endpoints
 from attachfs.archive.attachments import Attachment
 from attachfs.archive.client import Archive
 from attachfs.archive.identities import AttachmentPath, Holder
-from attachfs.archive.models import Info, Listed, Page, Record, parse_asset, parse_event
+from attachfs.archive.models import Info, Record, parse_asset, parse_event
 from attachfs.catalog.clock import Clock
 from attachfs.catalog.feed import Feed
 from attachfs.catalog.index import Index
 from attachfs.catalog.infos import Infos
 from attachfs.catalog.keys import (
     ALL_ASSETS,
-    NEWEST,
     asset_of,
     assets_prefix,
     events_key,
-    newest_key,
     record_at_key,
     record_key,
 )
 from attachfs.catalog.listing import Listing
 from attachfs.catalog.listings import Listings
-from attachfs.catalog.memo import Basis, Codec, Memo, Update
+from attachfs.catalog.memo import Basis, Codec, Memo
+from attachfs.catalog.newest import NewestEvents
+from attachfs.catalog.pages import Pages
 from attachfs.catalog.trouble import Trouble
 from attachfs.errors import Denied
 
 _MAX_RECORDS: Final = 8_192
-_MAX_TIMES: Final = 100_000
 _NS_PER_S: Final = 10**9
-_TIME: Final = struct.Struct("<q")
 # The server's clock and ours, and the moment between an event and what it does to its asset.
 _MARGIN_S: Final = 300.0
 _LEAST_S: Final = 1.0
@@ -71,7 +67,6 @@ class Catalog:
         self._archive = archive
         self._index = index
         self._clock = Clock()
-        self._assets = endpoints.assets(untracked=untracked)
         self._assets_key = ALL_ASSETS + (b"-untracked" if untracked else b"")
         self.metadata_ttl_s = metadata_ttl_s
         self.negative_ttl_s = negative_ttl_s
@@ -93,12 +88,10 @@ class Catalog:
             max_entries=_MAX_RECORDS,
         )
         self._infos = Infos(archive, basis, self)
+        self._newest = NewestEvents(index, self._clock)
+        self._pages = Pages(archive, basis, self._records, self._newest, untracked=untracked)
         self._listings = Listings(basis, ttl_s=metadata_ttl_s)
-        self._feed = Feed(basis, self._all_events_page, self._listings, ttl_s=metadata_ttl_s)
-        self._newest_ns: LRUCache[str, int] = LRUCache(_MAX_TIMES)
-        self._knows_events = bool(index.keys(NEWEST, 1))
-        known = index.keys(assets_prefix("", public=False), 1)
-        self._first_listing: bool | None = False if known else None
+        self._feed = Feed(basis, self._pages.all_events, self._listings, ttl_s=metadata_ttl_s)
         self._superseded: LRUCache[AttachmentPath, Attachment] = LRUCache(_MAX_RECORDS)
         self._watchers: list[Change] = []
 
@@ -201,19 +194,11 @@ class Catalog:
 
     def newest_event_ns(self, asset: Holder) -> int:
         """Return when the newest event known of an asset was accepted; 0 where none is known."""
-        newest_ns: int | None = self._newest_ns.get(asset.path)
-        if newest_ns is None:
-            newest_ns = 0
-            if self._knows_events:
-                entry = self._index.get(newest_key(asset))
-                if entry is not None and len(entry.value) == _TIME.size:
-                    (newest_ns,) = _TIME.unpack(entry.value)
-            self._newest_ns[asset.path] = newest_ns
-        return newest_ns
+        return self._newest.get_ns(asset)
 
     async def assets(self) -> Listing:
         """Return the listing of all assets, its first page read."""
-        return await self._listings.get(self._assets_key, self._assets_page, name="assets")
+        return await self._listings.get(self._assets_key, self._pages.assets, name="assets")
 
     def namesakes(self, digits: str, *, public: bool = False) -> list[str]:
         """Return the assets known whose UUIDs begin with these digits, an even number."""
@@ -228,7 +213,7 @@ class Catalog:
             if listing is not None:
                 return listing
         return await self._listings.get(
-            events_key(asset), partial(self._events_page, asset), name=asset.path
+            events_key(asset), partial(self._pages.events, asset), name=asset.path
         )
 
     async def info(self, path: AttachmentPath) -> Info:
@@ -321,67 +306,16 @@ class Catalog:
         return self.metadata_ttl_s
 
     async def _ask_record(self, holder: Holder) -> Record:
-        self._first_listing = False  # from now on, there is something to compare with
+        self._pages.no_longer_first()
         record = await self._archive.ask(endpoints.record(holder))
         if holder.event is not None:
-            self._note_event(holder.owner, record.accepted_ns)
+            self._newest.note(holder.owner, record.accepted_ns)
         return record
 
-    async def _assets_page(self, token: str) -> Page:
-        if not token:
-            # The first time, there is nothing to compare 100,000 records with.
-            self._first_listing = self._first_listing is None
-        compare = self._records.unknown if self._first_listing else self._records.compare
-        return await self._page(self._assets, token, lambda entry: Holder(entry.id), compare)
-
-    async def _events_page(self, asset: Holder, token: str) -> Page:
-        def holder_of(entry: Listed) -> Holder:
-            return Holder(asset.asset, entry.id, asset.public)
-
-        source = endpoints.events(asset)
-        return await self._page(source, token, holder_of, self._records.compare)
-
-    async def _all_events_page(self, token: str) -> Page:
-        def holder_of(entry: Listed) -> Holder | None:
-            return None if entry.asset is None else Holder(entry.asset, entry.id)
-
-        source = endpoints.all_events()
-        return await self._page(source, token, holder_of, self._records.compare)
-
-    async def _page(
-        self,
-        source: endpoints.Listing,
-        token: str,
-        holder_of: Callable[[Listed], Holder | None],
-        compare: Callable[[Sequence[tuple[Holder, bytes]]], list[Update[Holder, Record]]],
-    ) -> Page:
-        """Ask for a page, and remember the records on it."""
-        at_s = self._clock.now_s()
-        updates: list[Update[Holder, Record]] = []
-
-        def parse(raw: bytes) -> Page:
-            page = source.parse(raw)
-            named = [(holder_of(entry), entry.raw) for entry in page.entries]
-            found = [(holder, data) for holder, data in named if holder is not None]
-            updates[:] = compare(found)
-            return page
-
-        page = await self._archive.page(replace(source, parse=parse), token)
-        self._records.update(updates, at_s)
-        for entry in page.entries:
-            holder = holder_of(entry)
-            if holder is not None and holder.event is not None:
-                self._note_event(holder.owner, entry.accepted_ns)
-        await self._index.room()
-        return page
-
-    def _note_event(self, asset: Holder, accepted_ns: int) -> None:
-        if accepted_ns > self.newest_event_ns(asset):
-            self._knows_events = True
-            self._newest_ns[asset.path] = accepted_ns
-            self._index.put(newest_key(asset), _TIME.pack(accepted_ns), self._clock.now_s())
-
     def _changed(self, holder: Holder, old: Record, new: Record | None) -> None:
+        for attachment in () if new is None else new.attachments:
+            if old.attachment(attachment.id) is None:  # it may have been asked for, and refused
+                self._infos.expire(AttachmentPath(holder, attachment.id))
         for watcher in self._watchers:
             watcher(holder, old, new)
 

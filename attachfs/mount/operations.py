@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyfuse3
 import trio
 
-from attachfs.errors import NotFound, ReadOnly, Unsupported
+from attachfs.errors import NotFound, ReadOnly, Stale, Unsupported
 from attachfs.mount.guard import guarded
 from attachfs.mount.pages import Pages
 from attachfs.tree.attrs import Attrs
@@ -70,11 +70,15 @@ class Operations(pyfuse3.Operations):
     @guarded
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """List entries from `start_id` on, as many as fit or as are there without waiting."""
-        if start_id == 0:
-            await self._fs.rewind(fh)
-        entries, left_s = self._fs.entries(fh), self._fs.entries_left_s(fh)
         index = start_id
-        entry = await entries.wait(index)
+        try:
+            if start_id == 0:
+                await self._fs.rewind(fh)
+            entries, left_s = self._fs.entries(fh), self._fs.entries_left_s(fh)
+            entry = await entries.wait(index)
+        except NotFound as error:
+            # The C library takes ENOENT for the end: a short listing, and nobody would be told.
+            raise Stale(f"the directory is no longer what it was: {error}") from error
         while entry is not None:
             attrs = self._fs.listed_attrs(entry)
             if not pyfuse3.readdir_reply(
