@@ -152,6 +152,8 @@ class Catalog:
         )
         for attachment in record.attachments:
             path = AttachmentPath(asset, attachment.id)
+            if path not in self._superseded and self._infos.peek(path) is None:
+                self._infos.expire(path)  # it was refused before anybody knew where else to ask
             self._superseded[path] = structs.replace(attachment, on_asset=True)
         return record
 

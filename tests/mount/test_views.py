@@ -88,7 +88,7 @@ def _by_name(mounted: Mount, asset: str, name: str) -> Path:
 
 
 def test_people_find_what_they_named(shared: Mount) -> None:
-    """Assets, events and attachments under names as they were given, and no two of them the same."""
+    """Assets, events and attachments have the names they were given, no two of them the same."""
     coffee = _by_name(shared, SAMPLE["asset:coffee"], "Coffee lot 2024-017")
     assert coffee.name == f"Coffee lot 2024-017~{short_id(SAMPLE['asset:coffee'])}"
     assert coffee.name in _names(coffee.parent)
@@ -127,10 +127,10 @@ def test_every_tool_goes_through_every_view(
     assert {path: copy.stat().st_size for path, copy in copies.items()} == {
         path: size for path, size in sizes.items() if path in copies
     }
-    for path in copies:
-        if path.endswith("SHA256SUMS"):
-            for directory in (root / path, copies[path]):
-                checked = run("sha256sum", "-c", "SHA256SUMS", cwd=directory.parent)
+    for path, copy in copies.items():
+        if copy.name == "SHA256SUMS":
+            for sums in (root / path, copy):
+                checked = run("sha256sum", "-c", sums.name, cwd=sums.parent)
                 assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
