@@ -68,21 +68,23 @@ class Changes:
                 for name in directory.names(old) ^ names:
                     self._kernel.forget_name(directory.ino, name)
                 self._forget(directory)
-            if new is None or old.label != new.label:
-                self._forget_in_parent(directory, old)
+            # A name that stays is left alone: whoever works in the directory is not put out of it.
+            name = place.name(old)
+            if new is None or place.name(new) != name:
+                self._forget_in_parent(directory, name)
 
     def _forget(self, node: Node) -> None:
         if self._is_known(node):
             self._kernel.forget_inode(node.ino)
 
-    def _forget_in_parent(self, directory: HolderDirectory, record: Record) -> None:
+    def _forget_in_parent(self, directory: HolderDirectory, name: str) -> None:
         place = directory.place
         if place.holder.event is None:
             parent: Node = self._root.views[place.view.name]
         else:
             parent = EventsDirectory(self._estate, Place(place.view, place.holder.owner))
         if self._is_known(parent):
-            self._kernel.forget_name(parent.ino, place.name(record))
+            self._kernel.forget_name(parent.ino, name)
 
     def _is_known(self, node: Node) -> bool:
         return self._estate.inodes.get(node.ino) is not None

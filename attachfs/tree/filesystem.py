@@ -158,7 +158,8 @@ class FileSystem:
     def listed_attrs(self, entry: Entry) -> Attrs:
         """Return what a listing may tell of an entry; a size once told is told again.
 
-        Taking it back would cut the file short under a reader's feet (design section 5).
+        Taking it back would cut the file short under a reader's feet (design section 5). As it may
+        be no longer so, who wants to know asks again.
         """
         _, node, attrs = entry
         inode = self._inodes.get(node.ino)
@@ -175,7 +176,7 @@ class FileSystem:
                 size_bytes=inode.told_size_bytes,
                 mtime_ns=attrs.mtime_ns,
                 entry_ttl_s=attrs.entry_ttl_s,
-                attr_ttl_s=attrs.entry_ttl_s,
+                attr_ttl_s=0,
             )
         return attrs
 

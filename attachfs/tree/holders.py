@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from attachfs.archive.identities import AttachmentPath, Holder, is_uuid
 from attachfs.archive.models import Record
-from attachfs.errors import Denied, NotFound
+from attachfs.errors import Denied, NotFound, Unauthenticated
 from attachfs.tree.attrs import Attrs
 from attachfs.tree.files import (
     AttachmentFile,
@@ -22,7 +22,7 @@ from attachfs.tree.names import (
     SIDECAR_SUFFIX,
     SUMS,
 )
-from attachfs.tree.naming import short_id, short_id_of
+from attachfs.tree.naming import directory_name, short_id, short_id_of
 from attachfs.tree.nodes import Directory, Entries, Entry, FixedEntries, Node
 from attachfs.tree.places import Kind
 from attachfs.tree.sums import SumsFile
@@ -122,11 +122,21 @@ class HolderDirectory(Directory):
         return None
 
     async def _attachment(self, name: str) -> str | None:
-        """Return the attachment of that name; by-name/ alone needs the record to know."""
-        if not self.place.view.by_name:
-            return name if is_uuid(name) else None
-        names = self.place.names(await self.place.record(self.estate.catalog))
-        return next((uuid for uuid, given in names.items() if given == name), None)
+        """Return the attachment of that name.
+
+        In by-name/, the record knows; as-of a time, what was attached later was not there.
+        """
+        view = self.place.view
+        if not view.by_name and not is_uuid(name):
+            return None
+        if not view.by_name and not (view.moment and self.place.holder.event is None):
+            return name
+        record = await self.place.record(self.estate.catalog)
+        known = self.estate.named.get(self.place)
+        if known is None or known[0] is not record:
+            known = record, {name: uuid for uuid, name in self.place.names(record).items()}
+            self.estate.named[self.place] = known
+        return known[1].get(name)
 
 
 class EventsDirectory(Directory):
@@ -175,7 +185,7 @@ class EventsDirectory(Directory):
         listing = await self.estate.catalog.events(self.place.holder)
         if self._moment is not None:
             return ChosenEntries(listing, self._choose)
-        return ListedEntries(listing, self._make, self._fetch)
+        return ListedEntries(listing, self._make, self._fetch_listed)
 
     def entries_left_s(self) -> float:
         """Return for how many seconds the kernel may believe the names of events."""
@@ -200,9 +210,24 @@ class EventsDirectory(Directory):
         record = await self.estate.catalog.record(event.place.holder)
         return Entry(event.place.name(record), event)
 
+    async def _fetch_listed(self, uuid: str) -> Entry:
+        try:
+            return await self._fetch(uuid)
+        except Unauthenticated:
+            raise
+        except (NotFound, Denied):
+            # Gone or withheld since it was listed: it must not hide the others.
+            return Entry(directory_name("", uuid), self._event(uuid))
+
     async def _choose(self, uuid: str) -> Entry | None:
         event = self._event(uuid)
-        return Entry(uuid, event) if await self._is_past(event.place.holder) else None
+        try:
+            past = await self._is_past(event.place.holder)
+        except Unauthenticated:
+            raise
+        except (NotFound, Denied):
+            past = False  # gone or withheld since it was listed: it must not hide the others
+        return Entry(uuid, event) if past else None
 
     async def _is_past(self, event: Holder) -> bool:
         """Tell whether an event had been accepted at the time of this view."""
