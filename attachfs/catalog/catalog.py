@@ -39,6 +39,7 @@ _NS_PER_S: Final = 10**9
 # The server's clock and ours, and the moment between an event and what it does to its asset.
 _MARGIN_S: Final = 300.0
 _LEAST_S: Final = 1.0
+_MAX_MOMENTS: Final = 1_000  # of one asset: a refresh of more is of everything
 # Who shares the digits of a short id; by-name/ asks, and there is hardly ever a second one.
 _MAX_NAMESAKES: Final = 16
 
@@ -262,11 +263,25 @@ class Catalog:
         self._feed.expire()
 
     def expire(self, holder: Holder) -> None:
-        """Ask again for a record, its scans and its events before they are believed."""
-        record = self.known_record(holder)
-        self._records.expire(holder)
+        """Ask again for a record and its scans before they are believed.
+
+        So for the events of an asset, and what is known of its past that may still change.
+        """
+        self._expire_record(holder)
         self._listings.expire(events_key(holder.owner))
         self._feed.doubt(holder.asset)
+        if holder.event is not None:
+            return
+        known = self._listings.known(events_key(holder))
+        for event in () if known is None else known.value.ids:
+            self._expire_record(Holder(holder.asset, event, holder.public))
+        moments = record_at_key(holder, "")
+        for key in self._index.keys(moments, _MAX_MOMENTS):
+            self._records_at.expire((holder, key[len(moments) :].decode()))
+
+    def _expire_record(self, holder: Holder) -> None:
+        record = self.known_record(holder)
+        self._records.expire(holder)
         for attachment in () if record is None else record.attachments:
             self._infos.expire(AttachmentPath(holder, attachment.id))
 

@@ -138,7 +138,6 @@ async def test_what_nobody_has_looked_at_yet_may_be_refreshed(estate: Estate, pa
             await mounted.fs.refresh(path)
 
 
-@pytest.mark.xfail(reason="Catalog.expire leaves the events of an asset alone", strict=True)
 @pytest.mark.parametrize("scanned", [True, False])
 async def test_an_asset_is_refreshed_with_all_below_it(estate: Estate, *, scanned: bool) -> None:
     """The rights to its events, and the scans of what hangs on them."""
@@ -156,7 +155,6 @@ async def test_an_asset_is_refreshed_with_all_below_it(estate: Estate, *, scanne
             await read(mounted.fs, f"{event.path}/{own}")
 
 
-@pytest.mark.xfail(reason="Catalog.expire knows no record of a time", strict=True)
 async def test_a_time_that_has_not_passed_is_refreshed(estate: Estate) -> None:
     """Today, and whatever lies ahead, may still change."""
     asset, _ = estate.asset(colour="blue")
