@@ -188,10 +188,8 @@ class Catalog:
     async def setters(self, path: AttachmentPath) -> list[Holder]:
         """Return the events that set an attachment on its asset, the newest first."""
         asset = path.holder.owner
-        listing = await self.events(asset)
-        while not listing.complete:
-            await listing.upto(len(listing.ids) + 1)
-        events = [Holder(asset.asset, event, asset.public) for event in listing.ids]
+        ids = await (await self.events(asset)).whole()
+        events = [Holder(asset.asset, event, asset.public) for event in ids]
         records = [(event, self.known_record(event)) for event in events]
         return [event for event, record in records if record and record.attachment(path.attachment)]
 

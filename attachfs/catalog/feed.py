@@ -178,7 +178,7 @@ class Feed:
         try:
             listing = self._begin(gathered, None)
             while not listing.complete:
-                await listing.upto(len(listing.ids) + 1)
+                await listing.more()
                 if not self._walking:
                     self._step = trio.Event()
                     await self._step.wait()
@@ -200,8 +200,7 @@ class Feed:
         gathered = _Gathered(began_s)
         try:
             listing = self._begin(gathered, self._listing)
-            while not listing.complete:
-                await listing.upto(len(listing.ids) + 1)
+            await listing.whole()
             self._keep_new(gathered, began_s)
             self._settle(listing, began_s)
         except AttachfsError as error:

@@ -106,6 +106,16 @@ class Listing:
             self._reading_ahead = True
         return self._ids
 
+    async def more(self) -> Uuids:
+        """Return the entries known once there is one more, or all where the listing ends."""
+        return await self.upto(len(self._ids) + 1)
+
+    async def whole(self) -> Uuids:
+        """Return all entries; raises as `upto`."""
+        while self._token is not None:
+            await self.more()
+        return self._ids
+
     def _wants_more(self) -> bool:
         ahead = min(max(self._wanted, _MIN_AHEAD), _MAX_AHEAD)
         return self._token is not None and len(self._ids) < self._wanted + ahead

@@ -57,9 +57,9 @@ class Listings:
                 on_complete=partial(self._keep, key, began_s),
             )
             await listing.upto(1)
-            while sweep and not listing.complete:
+            if sweep:
                 # Until it is whole, the one before it is better: the server may go away half-way.
-                await listing.upto(len(listing.ids) + 1)
+                await listing.whole()
             return listing
 
         return await self._listings.get(key, begin, max_age_s=self._ttl_s)

@@ -152,15 +152,7 @@ class Memo(Generic[K, V]):
             pass
         packed = self._codec.pack(key)
         entry = self._basis.index.get(packed)
-        if entry is None:
-            return None
-        try:
-            known = Known(self._codec.load(key, entry.value), entry.at_s)
-        except BadReply:
-            self._basis.index.delete(packed)
-            return None
-        self._parsed[key] = known
-        return known
+        return None if entry is None else self._loaded(key, packed, entry)
 
     def peek_many(self, keys: Sequence[K]) -> dict[K, V]:
         """Return the last answers that there are, however old, with one look into the index."""
@@ -172,10 +164,11 @@ class Memo(Generic[K, V]):
             except KeyError:
                 unparsed[self._codec.pack(key)] = key
         if unparsed:
-            for packed in self._basis.index.get_many(list(unparsed)):
-                value = self.peek(unparsed[packed])
-                if value is not None:
-                    found[unparsed[packed]] = value
+            for packed, entry in self._basis.index.get_many(list(unparsed)).items():
+                key = unparsed[packed]
+                known = self._loaded(key, packed, entry)
+                if known is not None:
+                    found[key] = known.value
         return found
 
     def peek(self, key: K) -> V | None:
@@ -263,6 +256,16 @@ class Memo(Generic[K, V]):
         """Ask for everything again that can change."""
         self._valid_from_s = self._basis.clock.now_s()
         self._refusals.clear()
+
+    def _loaded(self, key: K, packed: bytes, entry: Entry) -> Known[V] | None:
+        """Parse an entry of the index and hold it in memory; one that is no answer is deleted."""
+        try:
+            known = Known(self._codec.load(key, entry.value), entry.at_s)
+        except BadReply:
+            self._basis.index.delete(packed)
+            return None
+        self._parsed[key] = known
+        return known
 
     def _is_overtaken(self, key: K, at_s: float, latest_s: float) -> bool:
         """Tell whether something newer is known than what was asked for at `at_s`.

@@ -11,7 +11,6 @@ from attachfs.content.content import Reader
 from attachfs.content.verification import Expected
 from attachfs.errors import BlockedByScan, NotFound, Stale
 from attachfs.tree.attrs import EPOCH_NS, FOREVER_S, Attrs
-from attachfs.tree.moments import parse_moment
 from attachfs.tree.names import PUBLIC_ASSETS
 from attachfs.tree.nodes import BytesHandle, Estate, File, Handle
 from attachfs.tree.places import Kind, Place, View
@@ -179,8 +178,7 @@ class RecordFile(File):
     @classmethod
     def of(cls, estate: Estate, place: Place) -> Self:
         """Return the file for a record; one inode in every view that shows the same."""
-        moment = place.view.moment if place.holder.event is None else ""
-        return cls(estate, place if moment else everywhere(place.holder))
+        return cls(estate, everywhere(place.holder) if place.past is None else place)
 
     @property
     def key(self) -> str:
@@ -219,7 +217,7 @@ def holder_mtime_ns(estate: Estate, place: Place) -> int:
     holder = place.holder
     if holder.event is None:
         newest_ns = estate.catalog.newest_event_ns(holder)
-        moment = parse_moment(place.view.moment) if place.view.moment else None
-        return newest_ns if moment is None else min(newest_ns, moment.at_ns)
+        past = place.past
+        return newest_ns if past is None else min(newest_ns, past.at_ns)
     record = estate.catalog.known_record(holder)
     return EPOCH_NS if record is None else record.accepted_ns

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from attachfs.archive.identities import AttachmentPath, Holder, is_uuid
+from attachfs.archive.identities import AttachmentPath, is_uuid
 from attachfs.archive.models import Record
 from attachfs.errors import Denied, NotFound, Unauthenticated
 from attachfs.tree.attrs import Attrs
@@ -14,7 +14,6 @@ from attachfs.tree.files import (
     holder_mtime_ns,
 )
 from attachfs.tree.listed import ChosenEntries, ListedEntries
-from attachfs.tree.moments import Moment, parse_moment
 from attachfs.tree.names import (
     ASSET_RECORD,
     EVENT_RECORD,
@@ -56,11 +55,8 @@ class HolderDirectory(Directory):
 
         As-of a time, an asset that is listed today may not have been there: it is looked up.
         """
-        unknown = (
-            self.place.view.moment
-            and self.place.holder.event is None
-            and self.place.known_record(self.estate.catalog) is None
-        )
+        past = self.place.past
+        unknown = past is not None and self.place.known_record(self.estate.catalog) is None
         return self._attrs(
             size_bytes=None if unknown else 0, mtime_ns=holder_mtime_ns(self.estate, self.place)
         )
@@ -126,11 +122,11 @@ class HolderDirectory(Directory):
 
         In by-name/, the record knows; as-of a time, what was attached later was not there.
         """
-        view = self.place.view
-        if not view.by_name and not is_uuid(name):
-            return None
-        if not view.by_name and not (view.moment and self.place.holder.event is None):
-            return name
+        if not self.place.view.by_name:
+            if not is_uuid(name):
+                return None
+            if self.place.past is None:
+                return name
         record = await self.place.record(self.estate.catalog)
         known = self.estate.named.get(self.place)
         if known is None or known[0] is not record:
@@ -169,31 +165,26 @@ class EventsDirectory(Directory):
             if not is_uuid(name):
                 raise NotFound(f"{name!r} is no event's UUID")
             event = self._event(name)
-            if self._moment is None or await self._is_past(event.place.holder):
+            if self.place.view.time is None or self._is_past(await self._record(event)):
                 return event
         elif (digits := short_id_of(name)) is not None:
-            listing = await self.estate.catalog.events(self.place.holder)
-            while not listing.complete:
-                await listing.upto(len(listing.ids) + 1)
-            for uuid in listing.ids:
-                if short_id(uuid) == digits and (await self._fetch(uuid)).name == name:
-                    return self._event(uuid)
+            for uuid in await (await self.estate.catalog.events(self.place.holder)).whole():
+                if short_id(uuid) == digits:
+                    event = self._event(uuid)
+                    if event.place.name(await self._record(event)) == name:
+                        return event
         raise NotFound(f"{self.place.holder.path} has no event {name!r}")
 
     async def entries(self) -> Entries:
         """Return the events; raises `Denied` where the token may not list them."""
         listing = await self.estate.catalog.events(self.place.holder)
-        if self._moment is not None:
+        if self.place.view.time is not None:
             return ChosenEntries(listing, self._choose)
-        return ListedEntries(listing, self._make, self._fetch_listed)
+        return ListedEntries(listing, self._make, self._fetch)
 
     def entries_left_s(self) -> float:
         """Return for how many seconds the kernel may believe the names of events."""
         return self.estate.catalog.listing_left_s(self.place.holder)
-
-    @property
-    def _moment(self) -> Moment | None:
-        return parse_moment(self.place.view.moment) if self.place.view.moment else None
 
     def _event(self, uuid: str) -> HolderDirectory:
         return HolderDirectory(self.estate, self.place.of_event(uuid))
@@ -207,32 +198,34 @@ class EventsDirectory(Directory):
 
     async def _fetch(self, uuid: str) -> Entry:
         event = self._event(uuid)
-        record = await self.estate.catalog.record(event.place.holder)
-        return Entry(event.place.name(record), event)
-
-    async def _fetch_listed(self, uuid: str) -> Entry:
-        try:
-            return await self._fetch(uuid)
-        except Unauthenticated:
-            raise
-        except (NotFound, Denied):
-            # Gone or withheld since it was listed: it must not hide the others.
-            return Entry(directory_name("", uuid), self._event(uuid))
+        record = await self._listed_record(event)
+        name = directory_name("", uuid) if record is None else event.place.name(record)
+        return Entry(name, event)
 
     async def _choose(self, uuid: str) -> Entry | None:
         event = self._event(uuid)
+        record = await self._listed_record(event)
+        return Entry(uuid, event) if record is not None and self._is_past(record) else None
+
+    async def _record(self, event: HolderDirectory) -> Record:
+        return await self.estate.catalog.record(event.place.holder)
+
+    async def _listed_record(self, event: HolderDirectory) -> Record | None:
+        """Return the record of an event that is listed, None where it has gone or is withheld.
+
+        That must not hide the others.
+        """
         try:
-            past = await self._is_past(event.place.holder)
+            return await self._record(event)
         except Unauthenticated:
             raise
         except (NotFound, Denied):
-            past = False  # gone or withheld since it was listed: it must not hide the others
-        return Entry(uuid, event) if past else None
+            return None
 
-    async def _is_past(self, event: Holder) -> bool:
+    def _is_past(self, event: Record) -> bool:
         """Tell whether an event had been accepted at the time of this view."""
-        record = await self.estate.catalog.record(event)
-        return self._moment is not None and 0 < record.accepted_ns <= self._moment.at_ns
+        time = self.place.view.time
+        return time is not None and 0 < event.accepted_ns <= time.at_ns
 
 
 def _ino(entry: Entry) -> int:

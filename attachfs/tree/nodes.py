@@ -245,6 +245,18 @@ class FixedDirectory(Directory):
         return self._attrs()
 
 
+class ViewDirectory(FixedDirectory):
+    """Stand for the directory of a whole view."""
+
+    __slots__ = ()
+    kind = Kind.VIEW
+
+    @property
+    def key(self) -> str:
+        """What the inode number is a hash of."""
+        return f"directory\0{self.place.view.path}"
+
+
 class RootDirectory(FixedDirectory):
     """Hold the views, by name."""
 

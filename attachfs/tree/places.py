@@ -8,7 +8,7 @@ from attachfs.archive.identities import Holder
 from attachfs.archive.models import Record
 from attachfs.catalog.catalog import Catalog
 from attachfs.catalog.uuids import UUID_BYTES, unpack_uuid
-from attachfs.tree.moments import parse_moment
+from attachfs.tree.moments import Moment, parse_moment
 from attachfs.tree.names import AS_OF, ASSETS, BY_NAME, PUBLIC_ASSETS
 from attachfs.tree.naming import attachment_names, directory_name, event_label
 
@@ -28,6 +28,11 @@ class View(NamedTuple):
     def path(self) -> str:
         """What tells the view from all others."""
         return f"{self.name}/{self.moment}" if self.moment else self.name
+
+    @property
+    def time(self) -> Moment | None:
+        """The time of a directory of as-of/; None in every other view."""
+        return parse_moment(self.moment) if self.moment else None
 
     @property
     def by_name(self) -> bool:
@@ -50,21 +55,24 @@ class Place(NamedTuple):
         """Return the place of an event of this asset."""
         return Place(self.view, Holder(self.holder.asset, event, self.holder.public))
 
+    @property
+    def past(self) -> Moment | None:
+        """The time as of which an asset is shown; None for today, and for events: they stay."""
+        return None if self.holder.event is not None else self.view.time
+
     async def record(self, catalog: Catalog) -> Record:
         """Return the record as this view shows it; raises as the catalog does."""
-        if self.view.moment and self.holder.event is None:
-            moment = parse_moment(self.view.moment)
-            assert moment is not None  # noqa: S101 - no other name becomes a view
-            return await catalog.record_at(self.holder, moment.at_time, moment.at_ns)
-        return await catalog.record(self.holder)
+        past = self.past
+        if past is None:
+            return await catalog.record(self.holder)
+        return await catalog.record_at(self.holder, past.at_time, past.at_ns)
 
     def known_record(self, catalog: Catalog) -> Record | None:
         """Return the record as last seen, without asking."""
-        if self.view.moment and self.holder.event is None:
-            moment = parse_moment(self.view.moment)
-            assert moment is not None  # noqa: S101 - no other name becomes a view
-            return catalog.known_record_at(self.holder, moment.at_time)
-        return catalog.known_record(self.holder)
+        past = self.past
+        if past is None:
+            return catalog.known_record(self.holder)
+        return catalog.known_record_at(self.holder, past.at_time)
 
     def name(self, record: Record) -> str:
         """Return the name of the directory of a record of this holder."""

@@ -3,21 +3,15 @@
 from attachfs.errors import NotFound
 from attachfs.tree.moments import parse_moment
 from attachfs.tree.names import AS_OF, ASSETS
-from attachfs.tree.nodes import Entries, Entry, FixedDirectory, FixedEntries, Node
+from attachfs.tree.nodes import Entries, Entry, FixedDirectory, FixedEntries, Node, ViewDirectory
 from attachfs.tree.places import Kind, Place, View
 from attachfs.tree.views.assets import AssetsDirectory
 
 
-class AsOfDirectory(FixedDirectory):
+class AsOfDirectory(ViewDirectory):
     """Hold every time there is; lists none, for there is no end of them."""
 
     __slots__ = ()
-    kind = Kind.VIEW
-
-    @property
-    def key(self) -> str:
-        """What the inode number is a hash of."""
-        return f"directory\0{self.place.view.path}"
 
     async def find(self, name: str) -> Node:
         """Return the directory of a time, RFC 3339, or of a date."""
@@ -45,14 +39,8 @@ class MomentDirectory(FixedDirectory):
         """Return `assets`."""
         if name != ASSETS:
             raise NotFound(f"there is {ASSETS}/ here, and no {name!r}")
-        return PastAssetsDirectory(self.estate, self.place)
+        return AssetsDirectory(self.estate, self.place)
 
     async def entries(self) -> Entries:
         """Return `assets`."""
-        return FixedEntries([Entry(ASSETS, PastAssetsDirectory(self.estate, self.place))])
-
-
-class PastAssetsDirectory(AssetsDirectory):
-    """List today's assets: the archive's list knows no time. Who was not there shows on lookup."""
-
-    __slots__ = ()
+        return FixedEntries([Entry(ASSETS, AssetsDirectory(self.estate, self.place))])

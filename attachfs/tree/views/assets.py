@@ -4,20 +4,18 @@ from attachfs.archive.identities import Holder, is_uuid
 from attachfs.errors import NotFound
 from attachfs.tree.holders import HolderDirectory
 from attachfs.tree.listed import ListedEntries
-from attachfs.tree.nodes import Entries, Entry, FixedDirectory, Node
-from attachfs.tree.places import Kind, Place
+from attachfs.tree.nodes import Entries, Entry, Node, ViewDirectory
+from attachfs.tree.places import Place
 
 
-class AssetsDirectory(FixedDirectory):
-    """List all assets; any other that the token may see is there by name."""
+class AssetsDirectory(ViewDirectory):
+    """List all assets; any other that the token may see is there by name.
+
+    As-of a time, today's are listed: the archive's list knows no time. Who was not there shows on
+    lookup.
+    """
 
     __slots__ = ()
-    kind = Kind.VIEW
-
-    @property
-    def key(self) -> str:
-        """What the inode number is a hash of."""
-        return f"directory\0{self.place.view.path}"
 
     async def find(self, name: str) -> Node:
         """Return the directory of the asset with that UUID."""

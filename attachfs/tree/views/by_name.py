@@ -23,7 +23,7 @@ class NamedAssetsDirectory(AssetsDirectory):
         if uuid is None:
             listing = await self.estate.catalog.assets()
             while uuid is None and not listing.complete:
-                await listing.upto(len(listing.ids) + 1)
+                await listing.more()
                 uuid = await self._known(digits, name)
             uuid = uuid or await self._known(digits, name)
         if uuid is None:

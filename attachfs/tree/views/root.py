@@ -11,7 +11,7 @@ from attachfs.tree.names import AS_OF, ASSETS, BY_NAME, PUBLIC_ASSETS
 from attachfs.tree.nodes import Estate, Node, RootDirectory
 from attachfs.tree.places import Kind, Place, View, unpack
 from attachfs.tree.sums import SumsFile
-from attachfs.tree.views.as_of import AsOfDirectory, MomentDirectory, PastAssetsDirectory
+from attachfs.tree.views.as_of import AsOfDirectory, MomentDirectory
 from attachfs.tree.views.assets import AssetsDirectory
 from attachfs.tree.views.by_name import NamedAssetsDirectory
 from attachfs.tree.views.public import PublicAssetsDirectory
@@ -47,5 +47,5 @@ def restored(estate: Estate, ino: int, packed: bytes) -> Node:
     if kind is not Kind.VIEW:
         return _NODES[kind](estate, place, attachment, packed=packed, ino=ino)
     if place.view.moment:
-        return PastAssetsDirectory(estate, place, packed=packed, ino=ino)
+        return AssetsDirectory(estate, place, packed=packed, ino=ino)
     return _VIEWS[place.view.name](estate, place, packed=packed, ino=ino)
