@@ -1,12 +1,10 @@
 """Keep what an archive said, by key, over restarts: an ordered store on SQLite, written behind."""
 
-import fcntl
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import suppress
 from functools import cache
 from itertools import islice
 from math import nan
@@ -17,32 +15,18 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 import structlog
 import trio
 
-_FORMAT: Final = 1  # PRAGMA user_version
-# A table with row ids: values of 1.2 KB in WITHOUT ROWID overflow into pages of their own. 100,000
-# of them took 5.2 s and 469 MB instead of 0.9 s and 142 MB, a point read 27 us instead of 9 us.
-# The index by age costs a seventh of an upsert, and lets the oldest go without reading 4 GiB.
-_SCHEMA: Final = (
-    "CREATE TABLE entries(key BLOB PRIMARY KEY, value BLOB NOT NULL, at_s REAL NOT NULL)",
-    "CREATE INDEX entries_by_age ON entries(at_s)",
-    f"PRAGMA user_version={_FORMAT}",
-)
-# synchronous=OFF: in a WAL, what a process wrote survives its death by any signal; only a power
-# loss can damage it, and what SQLite notices of that is a miss. Not mapped: it saved 2 of 9 us a
-# read, and a file cut short by others would be a SIGBUS. More cached pages than 4 MiB read no
-# faster.
-_PRAGMAS: Final = ("PRAGMA synchronous=OFF", "PRAGMA mmap_size=0", "PRAGMA cache_size=-4096")
+from attachfs.catalog.database import GET, Database, is_busy, is_damage, open_database
+
 _MAX_BYTES: Final = 4 << 30
 _MAX_MEMORY_BYTES: Final = 256 << 20
 _MAX_PENDING_BYTES: Final = 32 << 20
 _MAX_BATCH: Final = 2000  # entries: 20 ms of the writing thread
-_BUSY_S: Final = 0.5
 _AGAIN_S: Final = 0.25
 _CLOSE_S: Final = 5.0
 # Rows in one statement. The interpreter's lock is let go and waited for once a statement: beside
 # a busy event loop, 100,000 entries took 4 s like this and 15 s one by one.
 _ROWS: Final = (256, 16, 1)
 
-_GET: Final = "SELECT value, at_s FROM entries WHERE key=?"
 _GET_MANY: Final = "SELECT key, value, at_s FROM entries WHERE key IN (@)"
 _RANGE: Final = "SELECT key FROM entries WHERE key>=? AND key<? ORDER BY key LIMIT ?"
 _TAIL: Final = "SELECT key FROM entries WHERE key>=? ORDER BY key LIMIT ?"
@@ -81,14 +65,6 @@ _Change = Entry | _Touch | None  # None: deleted
 _UNCHANGED: Final = _Touch(nan)
 
 
-class _Database(NamedTuple):
-    """Hold the connections; in memory (`path` None) they are one."""
-
-    path: Path | None
-    reader: sqlite3.Connection
-    writer: sqlite3.Connection
-
-
 class Index:
     """Keep what an archive said, by key, each entry with its time, over restarts.
 
@@ -99,8 +75,8 @@ class Index:
     not survive one.
     """
 
-    def __init__(self, database: _Database) -> None:
-        self._database: _Database | None = database
+    def __init__(self, database: Database) -> None:
+        self._database: Database | None = database
         self._path = database.path
         self._nursery: trio.Nursery | None = None
         self._limiter = trio.CapacityLimiter(1)
@@ -118,7 +94,7 @@ class Index:
     @classmethod
     def open(cls, path: Path | None) -> Self:
         """Open or make the file, mode 0600, or begin in memory where that fails; blocks."""
-        return cls(_open(path))
+        return cls(open_database(path))
 
     def start(self, nursery: trio.Nursery) -> None:
         """Give the nursery in which writes are done behind, before anything is put."""
@@ -134,7 +110,7 @@ class Index:
         change = self._pending.get(key, _UNCHANGED)
         if not isinstance(change, _Touch):
             return change
-        for value, at_s in self._read(_GET, (key,)):
+        for value, at_s in self._read(GET, (key,)):
             return Entry(value, at_s if change is _UNCHANGED else change.at_s)
         if self._trouble is not None:
             self._wake()
@@ -255,7 +231,7 @@ class Index:
             try:
                 return self._database.reader.execute(sql, parameters).fetchall()
             except sqlite3.Error as error:
-                if not _is_busy(error):
+                if not is_busy(error):
                     self._trouble = error
                 return []
 
@@ -274,7 +250,7 @@ class Index:
                 if self._database is not None:
                     _transact(self._database, batch)
             except sqlite3.Error as error:
-                if _is_busy(error):
+                if is_busy(error):
                     return False
                 self._trouble = error
             else:
@@ -285,11 +261,11 @@ class Index:
         """Begin anew, the first time that the file is damaged; else go on in memory."""
         self._disconnect()
         path = self._path
-        damage = trouble if _is_damage(trouble) and not self._begun_anew else None
+        damage = trouble if is_damage(trouble) and not self._begun_anew else None
         if damage is None and path is not None:
             _log.warning("the index lives in memory", path=str(path), reason=str(trouble))
             path = None
-        database = _open(path, damage)
+        database = open_database(path, damage)
         self._begun_anew = True
         self._path = database.path
         with self._read_lock:
@@ -305,7 +281,7 @@ class Index:
                     connection.close()
 
 
-def _transact(database: _Database, batch: dict[bytes, _Change]) -> None:
+def _transact(database: Database, batch: dict[bytes, _Change]) -> None:
     """Write a batch in one transaction, and drop the oldest entries of too large a file."""
     puts, touched, deleted = [], dict[float, list[bytes]](), []
     for key, change in sorted(batch.items(), key=itemgetter(0)):
@@ -328,85 +304,6 @@ def _transact(database: _Database, batch: dict[bytes, _Change]) -> None:
         ((used_bytes,),) = execute(_USED_BYTES)
         if used_bytes > (_MAX_MEMORY_BYTES if database.path is None else _MAX_BYTES):
             execute(_DROP_OLDEST, (2 * _MAX_BATCH,))
-
-
-def _open(path: Path | None, damage: sqlite3.Error | None = None) -> _Database:
-    """Open a file, anew where it is damaged, or else memory."""
-    if path is not None:
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _alone(path.parent):
-                try:
-                    if damage is None:
-                        return _open_file(path)
-                except sqlite3.Error as error:
-                    if not _is_damage(error):
-                        raise
-                    damage = error
-                _log.warning("the index is begun anew", path=str(path), reason=str(damage))
-                for suffix in ("", "-wal", "-shm"):
-                    Path(f"{path}{suffix}").unlink(missing_ok=True)
-                return _open_file(path)
-        except (OSError, sqlite3.Error) as error:
-            _log.warning("the index lives in memory", path=str(path), reason=str(error))
-    memory = _connect(":memory:")
-    for statement in _SCHEMA:
-        memory.execute(statement)
-    return _Database(None, memory, memory)
-
-
-def _open_file(path: Path) -> _Database:
-    """Open or make a file; raises `sqlite3.DatabaseError` where it is damaged or another's."""
-    # Not opened where it is there: closing it would let go the locks that SQLite holds on it.
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    path.chmod(0o600)
-    with ExitStack() as on_failure:
-        writer = on_failure.enter_context(closing(_connect(path)))
-        reader = on_failure.enter_context(closing(_connect(path)))
-        for pragma in _PRAGMAS:
-            writer.execute(pragma)
-            reader.execute(pragma)
-        ((mode,),) = writer.execute("PRAGMA journal_mode=WAL")
-        if mode != "wal":
-            raise OSError(f"journal mode {mode} instead of wal")
-        ((schema_version,),) = writer.execute("PRAGMA schema_version")
-        if not schema_version:
-            with writer:
-                for statement in ("BEGIN IMMEDIATE", *_SCHEMA):
-                    writer.execute(statement)
-        ((version,),) = reader.execute("PRAGMA user_version")
-        if version != _FORMAT:
-            raise sqlite3.DatabaseError(f"its format is {version}, not {_FORMAT}")
-        reader.execute(_GET, (b"",)).fetchall()
-        reader.execute("PRAGMA busy_timeout=0")
-        on_failure.pop_all()
-    return _Database(path, reader, writer)
-
-
-def _connect(path: Path | str) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Let one process at a time open, begin or remove a file there."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    """Tell damage, or a table unlike ours (SQLITE_ERROR), from trouble with the disk."""
-    strange = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR
-    return strange or not isinstance(error, sqlite3.OperationalError)
 
 
 def _size(change: _Change) -> int:

@@ -15,6 +15,7 @@ import structlog
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from attachfs.catalog import database
 from attachfs.catalog import index as index_module
 from attachfs.catalog.index import Entry, Index
 
@@ -226,7 +227,7 @@ def _other_version(path: Path) -> None:
 def _other_tables(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("CREATE TABLE entries(key, something)")
-        connection.execute(f"PRAGMA user_version={index_module._FORMAT}")
+        connection.execute(f"PRAGMA user_version={database._FORMAT}")
 
 
 def _garbage(path: Path) -> None:
@@ -312,7 +313,7 @@ async def test_where_sqlite_has_no_wal_it_lives_in_memory(
     def without_wal(_path: object) -> sqlite3.Connection:
         return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
-    monkeypatch.setattr(index_module, "_connect", without_wal)
+    monkeypatch.setattr(database, "_connect", without_wal)
     assert not opened(path).persistent
 
 
@@ -341,7 +342,8 @@ async def test_two_indexes_share_a_file(path: Path, opened: Callable[[Path | Non
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait for other writers."""
-    for name in ("_BUSY_S", "_AGAIN_S", "_CLOSE_S"):
+    monkeypatch.setattr(database, "_BUSY_S", 0.0)
+    for name in ("_AGAIN_S", "_CLOSE_S"):
         monkeypatch.setattr(index_module, name, 0.0)
 
 
