@@ -8,9 +8,13 @@
     |  `- BlockedByScan               EACCES        the scan policy forbids these bytes
     |- TimedOut                       ETIMEDOUT     408, 504, no answer in time
     |- Busy                           EBUSY         429 (EAGAIN would make readers spin)
-    |- Unreachable                    EHOSTUNREACH  no connection, no TLS, no name
+    |- Interrupted                    EINTR         the caller was killed meanwhile
+    |- Unreachable                    EHOSTUNREACH  a connection that broke, after retries
+    |  |- NoConnection                EHOSTUNREACH  refused, no route, no TLS, no name
+    |  `- Untrusted                   EHOSTUNREACH  a certificate that is not trusted
     |- BadReply                       EIO           not what the contract says, other 4xx
-    |  `- ServerFault                 EIO           500, 502, 503, after retries
+    |  `- ServerFault                 EIO           500, after retries
+    |     `- Unavailable              EIO           502, 503, after retries
     |- Mismatch                       EIO           length or SHA-256 is not what was recorded
     |- ReadOnly                       EROFS         every write
     |- IsADirectory                   EISDIR
@@ -59,6 +63,24 @@ class AttachfsError(Exception):
     log_level: ClassVar[int] = logging.WARNING
     # Latched errors are raised again for each retry of the kernel's, and logged but once.
     logged: bool = False
+    # What the server's failures in a row have in common, where it is one of them.
+    incident: "Incident | None" = None
+
+
+class Incident:
+    """Stand for all failures of a server until it answers again: they are told of once."""
+
+    def __init__(self) -> None:
+        self.told = False
+        self.untold = 0
+
+    def tell(self) -> bool:
+        """Tell whether this failure is the one to log; the others are counted as `untold`."""
+        if self.told:
+            self.untold += 1
+            return False
+        self.told = True
+        return True
 
 
 class NotFound(AttachfsError):
@@ -104,10 +126,25 @@ class Busy(AttachfsError):
         self.retry_after_s = retry_after_s
 
 
+class Interrupted(AttachfsError):
+    """Say that whoever asked was killed, or told to end, while it waited."""
+
+    errno = errno.EINTR
+    log_level = logging.DEBUG
+
+
 class Unreachable(AttachfsError):
-    """Say that no connection to the server could be made, or that it broke."""
+    """Say that the connection to the server broke."""
 
     errno = errno.EHOSTUNREACH
+
+
+class NoConnection(Unreachable):
+    """Say that no connection can be made: whatever is asked for, nobody is there to answer."""
+
+
+class Untrusted(Unreachable):
+    """Say that the server's certificate is not to be trusted, which passes only if it changes."""
 
 
 class BadReply(AttachfsError):
@@ -115,7 +152,11 @@ class BadReply(AttachfsError):
 
 
 class ServerFault(BadReply):
-    """Say that the server itself failed (500, 502, 503); asking again may help."""
+    """Say that the server failed over this request (500); asking again may help."""
+
+
+class Unavailable(ServerFault):
+    """Say that the server is in no state to answer whatever is asked for (502, 503)."""
 
 
 class Mismatch(AttachfsError):

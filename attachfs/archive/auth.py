@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import AsyncGenerator, Generator
+from typing import Final
 
 import httpx
 import trio
@@ -9,6 +10,9 @@ import trio
 from attachfs.archive.credentials import Credentials
 from attachfs.archive.secrets import Secret
 from attachfs.errors import Unauthenticated
+
+REMEDY: Final = "attachfs_remedy"
+"""What a refused response's extensions hold: what a person can do."""
 
 
 class BearerAuth(httpx.Auth):
@@ -39,7 +43,10 @@ class BearerAuth(httpx.Auth):
                         token = self._credentials.current()
             request.headers["Authorization"] = _header(token)
             response = yield request
-            if last or not self._other_than(token, response):
+            if response.status_code != httpx.codes.UNAUTHORIZED:
+                return
+            if last or token is None or not self._credentials.rejected(token):
+                response.extensions[REMEDY] = self._credentials.remedy
                 return
 
     def sync_auth_flow(
@@ -58,7 +65,10 @@ class BearerAuth(httpx.Auth):
                         token = self._credentials.current()
             request.headers["Authorization"] = _header(token)
             response = yield request
-            if last or not self._other_than(token, response):
+            if response.status_code != httpx.codes.UNAUTHORIZED:
+                return
+            if last or token is None or not self._credentials.rejected(token):
+                response.extensions[REMEDY] = self._credentials.remedy
                 return
 
     def _exchange(self) -> httpx.Request:
@@ -66,11 +76,6 @@ class BearerAuth(httpx.Auth):
         if exchange is None:
             raise Unauthenticated("there is no token to send")
         return exchange
-
-    def _other_than(self, token: Secret | None, response: httpx.Response) -> bool:
-        """Tell whether a refused token can be replaced by another one."""
-        refused = response.status_code == httpx.codes.UNAUTHORIZED
-        return refused and token is not None and self._credentials.rejected(token)
 
 
 def _header(token: Secret | None) -> str:

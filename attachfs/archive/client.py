@@ -1,6 +1,6 @@
 """Ask the archive: send, retry, follow within the origin, bound, parse."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from math import inf
 from types import TracebackType
@@ -12,9 +12,11 @@ import structlog
 import trio
 
 from attachfs.archive import faults
+from attachfs.archive.auth import REMEDY
 from attachfs.archive.clock import ServerClock
 from attachfs.archive.endpoints import Call, Download, Listing, PagingStyle, Query, is_public
 from attachfs.archive.models import Page
+from attachfs.archive.outage import Outage
 from attachfs.archive.pace import Pace
 from attachfs.archive.replies import (
     MAX_ERROR_BYTES,
@@ -24,12 +26,14 @@ from attachfs.archive.replies import (
     redirected,
 )
 from attachfs.archive.retries import retried
-from attachfs.errors import BadReply, Busy, ServerFault, TimedOut
+from attachfs.errors import AttachfsError, BadReply, Busy, ServerFault, TimedOut
 
 T = TypeVar("T")
 
 # What takes longer than about 2 ms to parse is parsed in a thread, which costs 0.2 ms.
 _LARGE_ANSWER_BYTES: Final = 256 * 1024
+
+_SETTLED_CONNECT_S: Final = 2.0
 
 _log = structlog.get_logger(__name__)
 
@@ -39,16 +43,18 @@ class Archive:
 
     `timeout_s` bounds each call with all its retries. Every method raises errors of
     `attachfs.errors` alone and may be cancelled at any time; its connection is then closed.
+    `outage` knows whether the server answers.
     """
 
     def __init__(self, http: httpx.AsyncClient, *, timeout_s: float = 30.0) -> None:
         self._http = http
         self._timeout_s = timeout_s
         self._url = str(http.base_url).rstrip("/")
-        self._extensions = {"timeout": http.timeout.as_dict()}
+        self._timeouts = http.timeout.as_dict()
         self._paging_style = PagingStyle.SIZE
         self._pace = Pace()
         self._server_clock = ServerClock()
+        self.outage = Outage(timeout_s=timeout_s)
 
     async def __aenter__(self) -> Self:
         return self
@@ -79,22 +85,37 @@ class Archive:
         answer came says nothing of the server.
         """
         sent_s = inf
+        failure: AttachfsError | None = None
 
-        async def ask_once() -> T:
-            nonlocal sent_s
+        async def ask_once(patience_s: float) -> T:
+            nonlocal sent_s, failure
             async with self._pace.limiter:
                 await self._pace.wait()
                 sent_s = trio.current_time()
-                raw = await self._get_paced(call)
+                try:
+                    raw = await self._get_paced(call, patience_s)
+                except AttachfsError as error:
+                    failure = error
+                    raise
             return await self._parsed(call, raw)
 
         try:
             with trio.fail_after(self._timeout_s):
-                return await retried(ask_once, timeout_s=self._timeout_s)
+                return await self.retried(ask_once, subject=call.path)
         except trio.TooSlowError:
             if trio.current_time() - sent_s < self._timeout_s / 2:
+                failure = failure or self.outage.error
+                if failure is not None:
+                    raise failure.with_traceback(None) from None
                 raise Busy(f"{call.path}: too many other requests are waiting") from None
-            raise TimedOut(f"{call.path}: no answer within {self._timeout_s:g} s") from None
+            raise self._too_slow(call.path) from None
+
+    async def retried(self, work: Callable[[float], Awaitable[T]], *, subject: str) -> T:
+        """Return what `work` returns, sent when the outage lets it, and again where that may help.
+
+        As `attachfs.archive.retries.retried`, for requests that are sent by another way than this.
+        """
+        return await retried(work, outage=self.outage, subject=subject, timeout_s=self._timeout_s)
 
     async def page(self, listing: Listing, token: str) -> Page:
         """Return the page of a listing that `token` names; the empty token names the first.
@@ -129,8 +150,8 @@ class Archive:
         that many bodies may share a slow line.
         """
 
-        async def take_once() -> bytes:
-            response = await self._send(download.path, download.query)
+        async def take_once(patience_s: float) -> bytes:
+            response = await self._send(download.path, download.query, patience_s)
             try:
                 if response.status_code != httpx.codes.OK:
                     await _raise_refusal(response, subject=download.path)
@@ -148,14 +169,19 @@ class Archive:
 
         try:
             with trio.fail_after(self._timeout_s) as scope:
-                return await retried(take_once, timeout_s=self._timeout_s)
+                return await self.retried(take_once, subject=download.path)
         except trio.TooSlowError:
-            raise TimedOut(f"{download.path}: no answer within {self._timeout_s:g} s") from None
+            raise self._too_slow(download.path) from None
 
-    async def _get_paced(self, call: Call[T]) -> bytes:
+    def _too_slow(self, subject: str) -> TimedOut:
+        error = TimedOut(f"{subject}: no answer within {self._timeout_s:g} s")
+        self.outage.failed(error, subject=subject)
+        return error
+
+    async def _get_paced(self, call: Call[T], patience_s: float) -> bytes:
         started_s = trio.current_time()
         try:
-            raw = await self._get(call)
+            raw = await self._get(call, patience_s)
         except Busy as error:
             self._pace.refused(error, longest_wait_s=self._timeout_s)
             raise
@@ -170,8 +196,8 @@ class Archive:
         except BadReply as error:
             raise BadReply(f"{call.path}: {error}") from error
 
-    async def _get(self, call: Call[T]) -> bytes:
-        response = await self._send(call.path, call.query)
+    async def _get(self, call: Call[T], patience_s: float) -> bytes:
+        response = await self._send(call.path, call.query, patience_s)
         try:
             # 206 is a listing's success (contract section 5.5).
             if response.status_code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
@@ -180,11 +206,18 @@ class Archive:
         finally:
             await _close(response)
 
-    async def _send(self, path: str, query: Query) -> httpx.Response:
-        """Send a GET and return the open response, redirects within the origin followed."""
+    async def _send(self, path: str, query: Query, patience_s: float) -> httpx.Response:
+        """Send a GET and return the open response, redirects within the origin followed.
+
+        `patience_s` bounds each wait for bytes.
+        """
         # `build_request` parses URLs three times over, which took a fifth of a request.
         url = f"{self.url}{path}?{urlencode(query)}" if query else f"{self.url}{path}"
-        request = httpx.Request("GET", url, headers=self._http.headers, extensions=self._extensions)
+        timeouts = {**self._timeouts, "read": patience_s}
+        if self.outage.settled:  # who finds out whether it is over waits for nothing much
+            timeouts["connect"] = min(timeouts["connect"] or inf, _SETTLED_CONNECT_S)
+        extensions = {"timeout": timeouts}
+        request = httpx.Request("GET", url, headers=self._http.headers, extensions=extensions)
         auth = None if is_public(path) else httpx.USE_CLIENT_DEFAULT
         for _ in range(MAX_REDIRECTS + 1):
             started_s = trio.current_time()
@@ -204,7 +237,8 @@ class Archive:
             if not response.has_redirect_location:
                 return response
             try:
-                request = self._http.build_request("GET", redirected(response, subject=path))
+                target = redirected(response, subject=path)
+                request = self._http.build_request("GET", target, extensions=extensions)
             finally:
                 await _close(response)
         raise BadReply(f"{path}: more than {MAX_REDIRECTS} redirects")
@@ -219,7 +253,13 @@ async def _raise_refusal(response: httpx.Response, *, subject: str) -> None:
                 break
     except httpx.HTTPError:
         body.clear()  # the status says enough
-    raise faults.from_status(response.status_code, response.headers, bytes(body), subject=subject)
+    raise faults.from_status(
+        response.status_code,
+        response.headers,
+        bytes(body),
+        subject=subject,
+        remedy=response.extensions.get(REMEDY, ""),
+    )
 
 
 async def _read_bounded(response: httpx.Response, max_bytes: int, *, subject: str) -> bytes:

@@ -19,6 +19,7 @@ import structlog
 from attachfs.archive.faults import from_status
 from attachfs.archive.secrets import Secret, bearer_of, parse_token, read_private
 from attachfs.errors import (
+    AttachfsError,
     BadReply,
     CredentialsUnusable,
     NotFound,
@@ -30,6 +31,8 @@ _TOKEN_PATH: Final = "/archivist/iam/v1/appidp/token"  # noqa: S105 - a path (co
 _DEFAULT_LIFETIME_S: Final = 300.0  # where the server does not say; the real one gives an hour
 # A token is renewed this long before its end, but never in the first half of its life.
 _RENEWAL_MARGIN_S: Final = 60.0
+# Where no token can be had, it is tried again after this long, as long as the last one serves.
+_RENEWAL_PAUSE_S: Final = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -40,6 +43,10 @@ class Credentials(Protocol):
     @property
     def identity(self) -> str:
         """Whose they are, the same for every token: what is known with them is kept apart."""
+
+    @property
+    def remedy(self) -> str:
+        """What a person can do once the server refuses the token."""
 
     def current(self) -> Secret | None:
         """Return the token to send, or None where one must be exchanged for first."""
@@ -68,6 +75,11 @@ class GivenToken:
     def identity(self) -> str:
         """Whom the token says it is of, else a digest of it."""
         return bearer_of(self._token) or _digest_of(self._token)
+
+    @property
+    def remedy(self) -> str:
+        """Say that only another mount can help."""
+        return "unmount, and mount again with a new token; one in a file can be renewed"
 
     def current(self) -> Secret | None:
         """Return the token."""
@@ -106,6 +118,11 @@ class TokenFile:
     def identity(self) -> str:
         """Whom the token says it is of, else the file, else a digest of it."""
         return self._identity
+
+    @property
+    def remedy(self) -> str:
+        """Name the file."""
+        return f"write a new token into {self._path}"
 
     def current(self) -> Secret | None:
         """Return the token, after one `stat` of the file."""
@@ -177,18 +194,28 @@ class ClientCredentials:
         self._now_s = now_s
         self._token: Secret | None = None
         self._renew_at_s = 0.0
+        self._over_at_s = 0.0
 
     @property
     def identity(self) -> str:
         """The app registration's id."""
         return f"client {self._client_id}"
 
+    @property
+    def remedy(self) -> str:
+        """Name the app registration."""
+        return f"look at the app registration {self._client_id}, and what it may do"
+
     def current(self) -> Secret | None:
         """Return the token, or None where there is none or its end is near."""
         return self._token if self._now_s() < self._renew_at_s else None
 
     def exchange(self) -> httpx.Request | None:
-        """Return the request for a token; it carries the secret in its body."""
+        """Return the request for a token; it carries the secret in its body.
+
+        Until the answer is there, and if none comes, a token that is not over yet is used.
+        """
+        self._renew_at_s = min(self._over_at_s, self._now_s() + _RENEWAL_PAUSE_S)
         return httpx.Request(
             "POST",
             self._url,
@@ -200,7 +227,18 @@ class ClientCredentials:
         )
 
     def accept(self, response: httpx.Response) -> None:
-        """Take the token and its lifetime; raises `Unauthenticated` where it was refused."""
+        """Take the token and its lifetime; raises `Unauthenticated` where it was refused.
+
+        Nothing is raised while the last token is not over.
+        """
+        try:
+            self._accept(response)
+        except AttachfsError as error:
+            if self.current() is None:
+                raise
+            _log.warning("no new token, using the last one to its end", reason=str(error))
+
+    def _accept(self, response: httpx.Response) -> None:
         if response.status_code in (400, 401, 403):
             raise Unauthenticated(
                 f"the server refused client id {self._client_id} and its secret "
@@ -219,11 +257,12 @@ class ClientCredentials:
         except (msgspec.MsgspecError, UnicodeDecodeError, CredentialsUnusable):
             raise BadReply("the token endpoint sent no token") from None
         lifetime_s = reply.expires_in or _DEFAULT_LIFETIME_S
-        self._renew_at_s = self._now_s() + lifetime_s - min(_RENEWAL_MARGIN_S, lifetime_s / 2)
+        self._over_at_s = self._now_s() + lifetime_s
+        self._renew_at_s = self._over_at_s - min(_RENEWAL_MARGIN_S, lifetime_s / 2)
 
     def rejected(self, token: Secret) -> bool:
         """Drop the refused token and tell that another can be asked for."""
         if token == self._token:
             self._token = None
-            self._renew_at_s = 0.0
+            self._renew_at_s = self._over_at_s = 0.0
         return True

@@ -1,5 +1,6 @@
 """The one mapping of HTTP statuses and transport failures to our errors (contract section 10)."""
 
+import ssl
 import time
 from collections.abc import Mapping
 from typing import Final
@@ -14,11 +15,14 @@ from attachfs.errors import (
     BlockedByScan,
     Busy,
     Denied,
+    NoConnection,
     NotFound,
     ServerFault,
     TimedOut,
     Unauthenticated,
+    Unavailable,
     Unreachable,
+    Untrusted,
 )
 
 _MESSAGE_CHARS: Final = 200  # of the server's own words in our messages
@@ -32,21 +36,23 @@ _KINDS: Final[Mapping[int, type[AttachfsError]]] = {
     408: TimedOut,
     410: NotFound,
     500: ServerFault,
-    502: ServerFault,
-    503: ServerFault,
+    502: Unavailable,
+    503: Unavailable,
     504: TimedOut,
 }
 
 
 def from_status(
-    status: int, headers: Mapping[str, str], body: bytes, *, subject: str
+    status: int, headers: Mapping[str, str], body: bytes, *, subject: str, remedy: str = ""
 ) -> AttachfsError:
     """Return the error for an answer that is not a success.
 
     `subject` names what was asked for; `body` may be anything, and only its message is quoted.
+    `remedy` says what a person can do.
     """
     said = _message(body)
     message = f"{subject}: the server answered {status}" + (f" ({said})" if said else "")
+    message += f"; {remedy}" if remedy else ""
     if status == httpx.codes.TOO_MANY_REQUESTS:
         return Busy(message, retry_after_s=_retry_after_s(headers))
     if status == httpx.codes.BAD_REQUEST and _SCAN_REFUSAL in said:
@@ -59,23 +65,30 @@ def from_transport(error: Exception, *, subject: str) -> AttachfsError:
 
     Only the kind of failure is told: messages of libraries may quote headers or proxies' secrets.
     """
-    reason = _reason(error)
+    innermost = _innermost(error)
+    text = str(innermost) if isinstance(innermost, OSError) else ""
+    reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(innermost, ssl.SSLCertVerificationError):
+        return Untrusted(f"{subject}: the server's certificate is not trusted ({reason})")
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
+        return NoConnection(f"{subject}: the server cannot be reached ({reason})")
     if isinstance(error, httpx.TimeoutException):
         return TimedOut(f"{subject}: no answer in time ({reason})")
-    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.NetworkError):
-        return Unreachable(f"{subject}: the connection failed ({reason})")
     if isinstance(error, httpx.TransportError):
-        return Unreachable(f"{subject}: the server cannot be reached ({reason})")
+        return Unreachable(f"{subject}: the connection failed ({reason})")
     return BadReply(f"{subject}: the request failed ({reason})")
 
 
 def may_retry(error: Exception) -> bool | float:
     """Tell whether asking again may help; seconds to wait where the server said so.
 
-    Every request of ours is a GET or asks for a token, so all may be repeated.
+    Every request of ours is a GET or asks for a token, so all may be repeated. What cannot be
+    connected to has been tried for long enough (`attachfs.archive.outage`).
     """
     if isinstance(error, Busy) and error.retry_after_s is not None:
         return error.retry_after_s
+    if isinstance(error, NoConnection | Untrusted):
+        return False
     return isinstance(error, Busy | ServerFault | TimedOut | Unreachable)
 
 
@@ -90,8 +103,8 @@ def _message(body: bytes) -> str:
     return "".join(c if c.isprintable() else "?" for c in message[:_MESSAGE_CHARS])
 
 
-def _reason(error: BaseException) -> str:
-    """Name the innermost cause: `ConnectError: certificate verify failed` helps, a trace not."""
+def _innermost(error: BaseException) -> BaseException:
+    """Return the first cause: `ConnectError: certificate verify failed` helps, a trace not."""
     cause: BaseException | None = error
     innermost = error
     while cause is not None:
@@ -100,12 +113,14 @@ def _reason(error: BaseException) -> str:
             cause = cause.exceptions[0]
         else:
             cause = cause.__cause__ or cause.__context__
-    text = str(innermost) if isinstance(innermost, OSError) else ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return innermost
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Read `Archivist-Rate-Limit-Reset` (seconds), else `Retry-After` (seconds or a date)."""
+    """Read `Archivist-Rate-Limit-Reset` (seconds), else `Retry-After` (seconds or a date).
+
+    A date is the server's, and so is the time it is compared with, where the answer tells it.
+    """
     for name in ("archivist-rate-limit-reset", "retry-after"):
         value = headers.get(name, "").strip()
         try:
@@ -114,7 +129,7 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
             date_s = http_date_s(value)
             if date_s is None:
                 continue
-            wait_s = date_s - time.time()
+            wait_s = date_s - (http_date_s(headers.get("date", "")) or time.time())
         if 0 < wait_s < float("inf"):
             return wait_s
     return None

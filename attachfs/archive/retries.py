@@ -2,17 +2,23 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 import stamina
 import trio
 
 from attachfs.archive.faults import may_retry
-from attachfs.errors import AttachfsError
+from attachfs.archive.outage import Outage
+from attachfs.errors import AttachfsError, ServerFault
 
 T = TypeVar("T")
 
-ATTEMPTS: Final = 4
+# Waits of 0.2, 0.4, ... 5 s between them: 16 s in all.
+ATTEMPTS: Final = 8
+# A 500 is about what was asked for, more often than it passes.
+FAULT_ATTEMPTS: Final = 4
+_LEAST_PATIENCE_S: Final = 0.1
+_TELLING_S: Final = 0.05  # so long before the deadline, why it failed is told
 
 _retries = partial(
     stamina.retry_context,
@@ -23,32 +29,78 @@ _retries = partial(
 )
 
 
-async def retried(work: Callable[[], Awaitable[T]], *, timeout_s: float) -> T:
+async def retried(
+    work: Callable[[float], Awaitable[T]], *, outage: Outage, subject: str, timeout_s: float
+) -> T:
     """Return what `work` returns, after more attempts where they may help.
 
     Only what may pass by itself is tried again (`may_retry`), and that not beyond `timeout_s`
-    seconds from now. A wait that the server asks for and that is longer is not begun. Raises what
-    the last attempt raised.
+    seconds from now; while nothing can be had from the server, `outage` says who may try. `work`
+    is told how many seconds it may wait for bytes: a third of `timeout_s` at first, so that what
+    has stalled can be had anew, then all that is left, for what takes long. A wait that the server
+    asks for and that is longer is not begun. Raises what the last attempt raised.
     """
-    deadline_s = trio.current_time() + timeout_s
+    attempts = _Attempts(work, outage, subject, timeout_s)
     try:
-        return await work()
+        return await attempts.next()
     except AttachfsError as error:
         if may_retry(error) is False:
             raise
         failure: AttachfsError | None = error
-
-    def again(error: Exception) -> bool | float:
-        wait_s = may_retry(error)
-        if isinstance(wait_s, bool):
-            return wait_s
-        return wait_s if trio.current_time() + wait_s < deadline_s else False
-
     # The machinery costs 0.3 ms, so that it is set up after a failure, which is its first attempt.
-    async for attempt in _retries(on=again, timeout=deadline_s - trio.current_time()):
-        with attempt:
+    async for turn in _retries(on=attempts.again, timeout=attempts.left_s()):
+        with turn:
             if failure is not None:
                 first, failure = failure, None
                 raise first
-            return await work()
+            return await attempts.next()
     raise AssertionError("a retry loop ends by return or raise")
+
+
+class _Attempts(Generic[T]):
+    """Make one attempt after the other at one piece of work."""
+
+    def __init__(
+        self, work: Callable[[float], Awaitable[T]], outage: Outage, subject: str, timeout_s: float
+    ) -> None:
+        self._work = work
+        self._outage = outage
+        self._subject = subject
+        self._timeout_s = timeout_s
+        self._deadline_s = trio.current_time() + timeout_s
+        self._count = 0
+        self._failure: AttachfsError | None = None
+
+    def left_s(self) -> float:
+        """Return how many seconds are left."""
+        return self._deadline_s - trio.current_time()
+
+    async def next(self) -> T:
+        """Return the outcome of another attempt.
+
+        Where it does not get its turn any more, the last one's failure is raised, not another's.
+        """
+        count_before = self._count
+        try:
+            return await self._outage.run(
+                self._in_time, subject=self._subject, deadline_s=self._deadline_s - _TELLING_S
+            )
+        except AttachfsError as error:
+            if self._count == count_before and self._failure is not None:
+                raise self._failure from None
+            self._failure = error
+            raise
+
+    def again(self, error: Exception) -> bool | float:
+        """Tell whether there should be another attempt, and after how many seconds."""
+        if type(error) is ServerFault and self._count >= FAULT_ATTEMPTS:
+            return False
+        wait_s = may_retry(error)
+        if isinstance(wait_s, bool):
+            return wait_s
+        return wait_s if wait_s < self.left_s() else False
+
+    async def _in_time(self) -> T:
+        self._count += 1
+        left_s = max(self.left_s(), _LEAST_PATIENCE_S)
+        return await self._work(min(left_s, self._timeout_s / 3) if self._count == 1 else left_s)

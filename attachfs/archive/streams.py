@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import httpx
 
 from attachfs.archive import faults
+from attachfs.archive.auth import REMEDY
 from attachfs.archive.bulk import BulkClient
 from attachfs.archive.endpoints import Download, is_public
 from attachfs.archive.replies import (
@@ -43,17 +44,20 @@ class Streams:
         self._http.connect()
 
     @contextmanager
-    def open(self, download: Download, *, offset: int = 0) -> Iterator[Stream]:
+    def open(
+        self, download: Download, *, offset: int = 0, patience_s: float | None = None
+    ) -> Iterator[Stream]:
         """Open a body from `offset` bytes on where the server can, else from its start.
 
-        Blocks until the headers are there, and for each chunk.
+        Blocks until the headers are there, and for each chunk; `patience_s` bounds each wait for
+        bytes, where it is given.
         """
-        response = self._send(download, offset)
+        response = self._send(download, offset, patience_s)
         try:
             if offset and not begins_at(response, offset):
                 if response.status_code != httpx.codes.OK:
                     response.close()
-                    response = self._send(download, 0)
+                    response = self._send(download, 0, patience_s)
                 offset = 0
             if response.status_code != httpx.codes.OK and not offset:
                 raise _refusal(response, subject=download.path)
@@ -71,11 +75,15 @@ class Streams:
         """Close all connections."""
         self._http.close()
 
-    def _send(self, download: Download, offset: int) -> httpx.Response:
+    def _send(self, download: Download, offset: int, patience_s: float | None) -> httpx.Response:
         """Send the request and return the open response, redirects within the origin followed."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
+        timeouts = self._http.timeout.as_dict()
+        if patience_s is not None:
+            timeouts["read"] = patience_s
+        extensions = {"timeout": timeouts}
         request = self._http.build_request(
-            "GET", download.path, params=download.query, headers=headers
+            "GET", download.path, params=download.query, headers=headers, extensions=extensions
         )
         auth = None if is_public(download.path) else httpx.USE_CLIENT_DEFAULT
         for _ in range(MAX_REDIRECTS + 1):
@@ -91,7 +99,9 @@ class Streams:
                 target = redirected(response, subject=download.path)
             finally:
                 response.close()
-            request = self._http.build_request("GET", target, headers=headers)
+            request = self._http.build_request(
+                "GET", target, headers=headers, extensions=extensions
+            )
         raise BadReply(f"{download.path}: more than {MAX_REDIRECTS} redirects")
 
 
@@ -104,7 +114,13 @@ def _refusal(response: httpx.Response, *, subject: str) -> AttachfsError:
                 break
     except httpx.HTTPError:
         body.clear()  # the status says enough
-    return faults.from_status(response.status_code, response.headers, bytes(body), subject=subject)
+    return faults.from_status(
+        response.status_code,
+        response.headers,
+        bytes(body),
+        subject=subject,
+        remedy=response.extensions.get(REMEDY, ""),
+    )
 
 
 def _chunks(response: httpx.Response, *, subject: str) -> Iterator[bytes]:

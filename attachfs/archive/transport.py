@@ -149,6 +149,7 @@ def _shared(url: str, timeout_s: float) -> dict[str, Any]:
             "Accept": "*/*",
             "Accept-Encoding": "identity",
         },
-        "timeout": httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S)),
+        # Sooner than who waits for it gives up: that nobody is there should be told as such.
+        "timeout": httpx.Timeout(timeout_s, connect=min(0.8 * timeout_s, _CONNECT_TIMEOUT_S)),
         "follow_redirects": False,
     }

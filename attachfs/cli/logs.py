@@ -29,7 +29,7 @@ def configure(level: str) -> None:
 
 
 def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
-    structlog.get_logger(__name__).info(
+    structlog.get_logger(__name__).debug(  # an outage has a line of its own
         "asking again",
         attempt=details.retry_num,
         wait_s=round(details.wait_for, 2),

@@ -124,6 +124,14 @@ def _option(name: str, *aliases: str, **attributes: Any) -> Callable[[Any], Any]
     help="How much longer what is known is served where the server cannot be asked.",
 )
 @_option(
+    "--timeout",
+    type=Duration(least_s=0.1),
+    default="30s",
+    show_default=True,
+    help="How long an operation may wait for the server before it fails; one that cannot be "
+    "connected to is given up after 10s.",
+)
+@_option(
     "--scan-policy",
     type=click.Choice(["allow", "block-bad", "require-ok"]),
     default="block-bad",
@@ -168,6 +176,7 @@ def command(
     metadata_ttl: float,
     negative_ttl: float,
     stale_ok: float,
+    timeout: float,
     scan_policy: str,
     untracked: bool,
     ca_bundle: Path | None,
@@ -222,6 +231,7 @@ def command(
         metadata_ttl_s=metadata_ttl,
         negative_ttl_s=negative_ttl,
         stale_ok_s=stale_ok,
+        timeout_s=timeout,
         scan_policy=ScanPolicy(scan_policy),
         untracked=untracked,
         public=public,

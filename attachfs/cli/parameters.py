@@ -75,9 +75,12 @@ class Size(click.ParamType[int]):
 
 
 class Duration(click.ParamType[float]):
-    """Take a duration in seconds."""
+    """Take a duration in seconds, `least_s` at least."""
 
     name = "duration"
+
+    def __init__(self, *, least_s: float = 0.0) -> None:
+        self._least_s = least_s
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -86,9 +89,12 @@ class Duration(click.ParamType[float]):
         if isinstance(value, int | float):
             return float(value)
         try:
-            return parse_duration(value)
+            duration_s = parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if duration_s < self._least_s:
+            self.fail(f"{value} is too short; at least {self._least_s:g}s", param, ctx)
+        return duration_s
 
 
 def parse_percentage(text: str) -> float:

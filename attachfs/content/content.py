@@ -1,11 +1,10 @@
 """Hand out verified bytes: from memory, from the store, or from one download for all readers."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import Final, TypeVar
+from typing import Final
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -15,7 +14,6 @@ from cachetools import LRUCache, TTLCache
 from attachfs.archive import endpoints
 from attachfs.archive.client import Archive
 from attachfs.archive.identities import AttachmentPath
-from attachfs.archive.retries import retried
 from attachfs.archive.streams import Streams
 from attachfs.content.batches import Batches
 from attachfs.content.body import Body, DiskBody, FillingBody, MemoryBody
@@ -27,7 +25,6 @@ from attachfs.content.verification import Expected
 from attachfs.errors import AttachfsError, Closing, TimedOut, Unreachable
 from attachfs.flights import Flights
 
-T = TypeVar("T")
 Found = MemoryBody | StoredBody | Fill
 
 SMALL_BYTES: Final = 1024 * 1024
@@ -364,10 +361,9 @@ class Content:
         self, path: AttachmentPath, fill: Fill, draft: Draft | None
     ) -> AttachfsError | None:
         download = self._download(path, fill.expected)
-        pump = partial(fill.pump, self._streams, download)
         try:
             try:
-                await self._pumped(fill, pump)
+                await self._pumped(fill, download)
             except OSError as error:  # the disk is full, or worse: go on in memory
                 if draft is None:
                     raise
@@ -377,7 +373,7 @@ class Content:
                 await trio.to_thread.run_sync(fill.move_to, MemorySink(), limiter=self._large)
                 draft.drop()
                 draft = None
-                await self._pumped(fill, pump)
+                await self._pumped(fill, download)
             if draft is not None and self._store is not None:
                 kept, draft = draft, None
                 await trio.to_thread.run_sync(
@@ -392,20 +388,24 @@ class Content:
                 draft.drop()
         return None
 
-    async def _pumped(self, fill: Fill, pump: Callable[[], None]) -> None:
+    async def _pumped(self, fill: Fill, download: endpoints.Download) -> None:
         """Pump until the body is whole; every attempt that got on earns the next ones."""
+        outage = self._archive.outage
+
+        async def pump(patience_s: float) -> None:
+            await trio.to_thread.run_sync(
+                partial(fill.pump, self._streams, download, patience_s, on_answer=outage.answered),
+                limiter=self._large,
+                abandon_on_cancel=True,
+            )
+
         while True:
             before_bytes = fill.digest.size_bytes
             try:
-                return await self._attempts(pump, limiter=self._large)
+                return await self._archive.retried(pump, subject=download.path)
             except (Unreachable, TimedOut):
                 if fill.digest.size_bytes == before_bytes:
                     raise
-
-    async def _attempts(self, work: Callable[[], T], *, limiter: trio.CapacityLimiter) -> T:
-        """Run blocking work in a thread, again where that may help."""
-        in_thread = partial(trio.to_thread.run_sync, work, limiter=limiter, abandon_on_cancel=True)
-        return await retried(in_thread, timeout_s=self._settings.timeout_s)
 
     def _download(self, path: AttachmentPath, expected: Expected) -> endpoints.Download:
         url = expected.url or endpoints.attachment_url(path)

@@ -1,6 +1,8 @@
 """One download under way: a worker thread writes and hashes, readers follow the watermark."""
 
 import os
+import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
@@ -16,6 +18,8 @@ from attachfs.errors import AttachfsError, Closing, TimedOut
 # The last bytes of a body that is read while it comes: withheld until its hash has agreed, so
 # that no reader gets to the end of bytes that are wrong.
 _WITHHELD_BYTES: Final = 1024 * 1024
+# Readers give up a little later than the download does, which knows better why.
+_GRACE_S: Final = 0.5
 
 
 class Fill:
@@ -34,6 +38,7 @@ class Fill:
         self._waiters: list[tuple[int, trio.Event]] = []
         self._token = trio.lowlevel.current_trio_token()
         self._given_up = False
+        self._moved_s: float | None = None
         self.error: AttachfsError | None = None
         self.readers = 0
 
@@ -67,8 +72,9 @@ class Fill:
     async def read(self, offset: int, size_bytes: int, *, timeout_s: float) -> bytes:
         """Return the bytes once they have been released.
 
-        Raises why the download failed, or `TimedOut` after `timeout_s` seconds in which the
-        watermark did not move.
+        Raises why the download failed, or `TimedOut` once no bytes have come for `timeout_s`
+        seconds: not from this read on, as the kernel repeats a read that failed. A download that
+        waits for its thread is not late.
         """
         end = min(offset + size_bytes, self.size_bytes)
         while self.error is None:
@@ -79,11 +85,11 @@ class Fill:
             self._waiters.append((end, released))
             if end <= self._released_bytes:
                 continue  # the thread moved on before it could see who waits
-            before_bytes = self._digest.size_bytes
-            with trio.move_on_after(timeout_s):
-                await released.wait()
-            if not released.is_set() and self._digest.size_bytes == before_bytes:
+            left_s = timeout_s + _GRACE_S - self._idle_s()
+            if left_s <= 0:
                 raise TimedOut(f"no bytes came for {timeout_s:g} s")
+            with trio.move_on_after(left_s):
+                await released.wait()
         raise self.error.with_traceback(None)
 
     @property
@@ -96,6 +102,10 @@ class Fill:
         copy(self._sink.descriptor, sink.descriptor, self._digest.size_bytes)
         self._sink = sink
 
+    def _idle_s(self) -> float:
+        """Return for how long the download has not moved on."""
+        return 0.0 if self._moved_s is None else time.monotonic() - self._moved_s
+
     def give_up(self) -> None:
         """Make the thread stop at its next chunk."""
         self._given_up = True
@@ -107,17 +117,29 @@ class Fill:
             self._released_bytes = self.size_bytes
         self._wake()
 
-    def pump(self, streams: Streams, download: Download) -> None:
+    def pump(
+        self,
+        streams: Streams,
+        download: Download,
+        patience_s: float,
+        *,
+        on_answer: Callable[[], None],
+    ) -> None:
         """Take in what is still missing of the body; blocks.
 
-        What an earlier call took in is kept: the rest is asked for, or, where the server sends
-        all of it again, what came already is compared by its hash. Raises `Mismatch` for bytes
-        that are not those expected, `OSError` where the sink fails, and what `streams` raises.
+        `patience_s` bounds each wait for bytes; `on_answer` is called in the event loop once the
+        server has begun to answer. What an earlier call took in is kept: the rest is asked for,
+        or, where the server sends all of it again, what came already is compared by its hash.
+        Raises `Mismatch` for bytes that are not those expected, `OSError` where the sink fails,
+        and what `streams` raises.
         """
+        self._moved_s = self._moved_s or time.monotonic()
+        offset = self._digest.size_bytes
         with (
-            streams.open(download, offset=self._digest.size_bytes) as stream,
+            streams.open(download, offset=offset, patience_s=patience_s) as stream,
             ThreadPoolExecutor(1) as taker,  # ends before the stream, which owns the chunks
         ):
+            self._token.run_sync_soon(on_answer)
             self._expected.check_announced(stream.length_bytes)
             taken: Future[None] | None = None
             again = RunningDigest()
@@ -129,6 +151,7 @@ class Fill:
                 if again.size_bytes < skip_bytes:
                     known = view[: skip_bytes - again.size_bytes]
                     again.update(known)
+                    self._moved_s = time.monotonic()
                     view = view[len(known) :]
                     if again.size_bytes < skip_bytes:
                         continue
@@ -146,6 +169,7 @@ class Fill:
         self._expected.check_so_far(begin + len(chunk))
         self._sink.write(chunk, begin)
         self._digest.update(chunk)
+        self._moved_s = time.monotonic()
         if not self._verify_first:
             self._release(min(begin + len(chunk), self.size_bytes - _WITHHELD_BYTES))
 

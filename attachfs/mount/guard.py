@@ -4,6 +4,7 @@ pyfuse3 ends the mount on any exception but `FUSEError`.
 """
 
 import functools
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
@@ -47,6 +48,14 @@ def guarded(
 
 
 def _log_once(operation: str, error: AttachfsError) -> None:
-    if not error.logged:
-        error.logged = True
-        _log.log(error.log_level, str(error), operation=operation, error=type(error).__name__)
+    """Log an error as loud as it matters: each once, and once for all failures of an outage."""
+    if error.logged:
+        return
+    error.logged = True
+    told = error.incident is None or error.incident.tell()
+    _log.log(
+        error.log_level if told else logging.DEBUG,
+        str(error),
+        operation=operation,
+        error=type(error).__name__,
+    )

@@ -10,6 +10,7 @@ import pyfuse3
 import trio
 
 from attachfs.errors import NotFound, ReadOnly, Stale, Unsupported
+from attachfs.mount.callers import Callers
 from attachfs.mount.guard import guarded
 from attachfs.mount.pages import Pages
 from attachfs.tree.attrs import Attrs
@@ -30,9 +31,11 @@ class Operations(pyfuse3.Operations):
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, filesystem: FileSystem) -> None:
+    def __init__(self, filesystem: FileSystem, callers: Callers) -> None:
         super().__init__()
         self._fs = filesystem
+        self._callers = callers
+        self._listers: dict[int, int] = {}  # by handle: readdir does not tell who asks
         self._pages = Pages()
         # pyfuse3 copies an answer before anybody else runs, so that two objects serve them all:
         # setting all their fields each time took 8 us.
@@ -45,17 +48,23 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Find a name; a name that is not there is answered with a lifetime of its own."""
         try:
-            return self._entry(await self._fs.lookup(parent_inode, name))
+            with self._callers.waiting(ctx.pid):
+                attrs = await self._fs.lookup(parent_inode, name)
         except NotFound:
             missing = pyfuse3.EntryAttributes()
             missing.st_ino = 0
             missing.entry_timeout = self._fs.negative_ttl_s
             return missing
+        return self._entry(attrs)
 
     @guarded
     async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """Return an inode's attributes."""
-        return self._entry(await self._fs.getattr(inode))
+        attrs = self._fs.getattr_now(inode)
+        if attrs is None:
+            with self._callers.waiting(ctx.pid):
+                attrs = await self._fs.getattr(inode)
+        return self._entry(attrs)
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         """Take back lookups; has no answer, so nothing can go wrong for anybody."""
@@ -65,17 +74,21 @@ class Operations(pyfuse3.Operations):
     @guarded
     async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
         """Open a directory."""
-        return await self._fs.opendir(inode)
+        with self._callers.waiting(ctx.pid):
+            fh = await self._fs.opendir(inode)
+        self._listers[fh] = ctx.pid
+        return fh
 
     @guarded
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """List entries from `start_id` on, as many as fit or as are there without waiting."""
         index = start_id
         try:
-            if start_id == 0:
-                await self._fs.rewind(fh)
-            entries, left_s = self._fs.entries(fh), self._fs.entries_left_s(fh)
-            entry = await entries.wait(index)
+            with self._callers.waiting(self._listers[fh]):
+                if start_id == 0:
+                    await self._fs.rewind(fh)
+                entries, left_s = self._fs.entries(fh), self._fs.entries_left_s(fh)
+                entry = await entries.wait(index)
         except NotFound as error:
             # The C library takes ENOENT for the end: a short listing, and nobody would be told.
             raise Stale(f"the directory is no longer what it was: {error}") from error
@@ -92,6 +105,7 @@ class Operations(pyfuse3.Operations):
     @guarded
     async def releasedir(self, fh: int) -> None:
         """Close a directory."""
+        self._listers.pop(fh, None)
         self._fs.releasedir(fh)
 
     @guarded
@@ -99,7 +113,8 @@ class Operations(pyfuse3.Operations):
         """Open a file for reading."""
         if flags & _WRITE_FLAGS:
             raise ReadOnly("this file system is read-only")
-        opened = await self._fs.open(inode)
+        with self._callers.waiting(ctx.pid):
+            opened = await self._fs.open(inode)
         if opened.size_changed:
             # From a thread: the kernel may want answers from us before it is done. No read of
             # this handle can be pending, it has not been handed out yet.
@@ -140,12 +155,14 @@ class Operations(pyfuse3.Operations):
     @guarded
     async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
         """Return an extended attribute."""
-        return await self._fs.getxattr(inode, name)
+        with self._callers.waiting(ctx.pid):
+            return await self._fs.getxattr(inode, name)
 
     @guarded
     async def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> list[bytes]:
         """Return the names of the extended attributes."""
-        return await self._fs.listxattr(inode)
+        with self._callers.waiting(ctx.pid):
+            return await self._fs.listxattr(inode)
 
     @guarded
     async def _refuse_change(self, *_args: object) -> None:

@@ -1,10 +1,14 @@
 """Find out with one request whether a mount can work, before there is one."""
 
 from contextlib import suppress
+from typing import Final
+
+import trio
 
 from attachfs.archive import endpoints
 from attachfs.archive.client import Archive
 from attachfs.errors import (
+    AttachfsError,
     BadReply,
     Busy,
     Denied,
@@ -12,6 +16,7 @@ from attachfs.errors import (
     ServerFault,
     ServerTrouble,
     ServerUnreachable,
+    SetupError,
     TimedOut,
     TokenRefused,
     Unauthenticated,
@@ -19,39 +24,72 @@ from attachfs.errors import (
     WrongUrl,
 )
 
+# Somebody waits at a terminal, or a machine that starts: so long for a connection, and so long
+# for trouble to pass.
+_NO_CONNECTION_S: Final = 2.0
+_TROUBLE_S: Final = 5.0
 
-async def preflight(archive: Archive, *, public: bool = False) -> str | None:
-    """Return a warning where the token may not list assets, None where all is well.
 
-    A `public` mount has no token, and asks for nothing that needs one.
+async def preflight(archive: Archive, *, public: bool = False, known: bool = False) -> str | None:
+    """Return a warning where not all is well: the token may not list assets, or nobody answers.
+
+    A `public` mount has no token, and asks for nothing that needs one. Where something of this
+    archive is `known`, a server out of reach or in trouble is no reason not to mount.
 
     Raises `TokenRefused`, `WrongUrl`, `ServerUnreachable` or `ServerTrouble`, each with what to do.
     """
     try:
-        if public:
-            with suppress(NotFound):
-                await archive.ask(endpoints.public_probe())
-        else:
-            await archive.ask(endpoints.probe())
-    except Unauthenticated as error:
-        raise TokenRefused(
-            f"the server refuses the token ({error}); get a new one and try again"
-        ) from error
-    except Denied:
-        return (
-            "this token may not list assets: assets/ cannot be listed, "
-            "but every path that it may read works by name"
-        )
-    except (Unreachable, TimedOut) as error:
-        raise ServerUnreachable(
+        await _ask(archive, public=public, patient=not known)
+    except Denied as error:
+        if not isinstance(error, Unauthenticated):
+            return (
+                "this token may not list assets: assets/ cannot be listed, "
+                "but every path that it may read works by name"
+            )
+        raise _explained(archive, error) from error
+    except AttachfsError as error:
+        mistake = _explained(archive, error)
+        if known and isinstance(mistake, ServerUnreachable | ServerTrouble):
+            return (
+                f"{archive.url} does not answer ({error}); until it does, what is known is served"
+            )
+        raise mistake from error
+    return None
+
+
+async def _ask(archive: Archive, *, public: bool, patient: bool) -> None:
+    """Ask for next to nothing; the `patient` wait for a server that is slow and not in trouble."""
+    with archive.outage.hurried(_NO_CONNECTION_S):
+        with trio.move_on_after(_TROUBLE_S):
+            return await _probe(archive, public=public)
+        if archive.outage.error is not None:
+            raise archive.outage.error
+        if not patient:
+            raise TimedOut(f"no answer within {_TROUBLE_S:g} s")
+        return await _probe(archive, public=public)
+
+
+async def _probe(archive: Archive, *, public: bool) -> None:
+    if public:
+        with suppress(NotFound):
+            await archive.ask(endpoints.public_probe())
+    else:
+        await archive.ask(endpoints.probe())
+
+
+def _explained(archive: Archive, error: AttachfsError) -> SetupError:
+    """Return the mistake behind an error, with what to do."""
+    if isinstance(error, Unauthenticated):
+        return TokenRefused(f"the server refuses the token ({error}); get a new one and try again")
+    if isinstance(error, Unreachable | TimedOut):
+        return ServerUnreachable(
             f"cannot reach {archive.url} ({error}); check the URL, the network and the proxy, "
             "and --ca-bundle where the certificate is private"
-        ) from error
-    except (ServerFault, Busy) as error:
-        raise ServerTrouble(f"{archive.url} is in trouble ({error}); try again later") from error
-    except (NotFound, BadReply) as error:
-        raise WrongUrl(
-            f"{archive.url} answers, but not like an RKVST / DataTrails archive ({error}); "
-            "check the URL"
-        ) from error
-    return None
+        )
+    if isinstance(error, ServerFault | Busy):
+        return ServerTrouble(f"{archive.url} is in trouble ({error}); try again later")
+    assert isinstance(error, NotFound | BadReply)  # noqa: S101 - what else a probe raises
+    return WrongUrl(
+        f"{archive.url} answers, but not like an RKVST / DataTrails archive ({error}); "
+        "check the URL"
+    )

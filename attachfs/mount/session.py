@@ -23,6 +23,7 @@ from attachfs.content.content import Content, ContentSettings
 from attachfs.content.store import Store
 from attachfs.errors import MountFailed, SetupError, lone_cause
 from attachfs.mount import mountpoint as mountpoints
+from attachfs.mount.callers import Callers
 from attachfs.mount.control import Command, argument, serve_control
 from attachfs.mount.express import use_express_lane
 from attachfs.mount.kernel import KernelCaches
@@ -70,14 +71,17 @@ async def run(
         AsyncExitStack() as stack,
         trio.open_nursery() as background,
     ):
-        warning = await preflight(archive, public=settings.public)
+        index_file = _index_file(settings)
+        known = index_file.exists()  # since a mount found that all was well
+        warning = await preflight(archive, public=settings.public, known=known)
         if warning is not None:
             on_warning(warning)
         store = await trio.to_thread.run_sync(_open_store, settings)
-        index = stack.enter_context(closing(Index.open(_index_file(settings))))
+        index = stack.enter_context(closing(Index.open(index_file)))
         index.start(background)
+        callers = Callers(timeout_s=settings.timeout_s)
         fs = _file_system(settings, archive, background, streams=streams, store=store, index=index)
-        _mount(Operations(fs), settings.url, mountpoint)
+        _mount(Operations(fs, callers), settings.url, mountpoint)
         use_express_lane()
         # What is there by now stays: the collector need not look at it again (20 ms each time).
         gc.collect()
@@ -95,6 +99,7 @@ async def run(
                 serving = trio.CancelScope()
                 nursery.start_soon(_end_on_signal, serving)
                 nursery.start_soon(_refresh_on_hangup, fs)
+                nursery.start_soon(callers.watch)
                 await nursery.start(serve_control, mountpoint, _commands(fs))
                 nursery.start_soon(_announce, mountpoint, announced)
                 with serving:
@@ -183,7 +188,11 @@ def _commands(fs: FileSystem) -> Mapping[str, Command]:
         await fs.refresh(argument(request, "path"))
         return {}
 
-    return {"refresh": refresh}
+    async def status(_: Mapping[str, Any]) -> Mapping[str, Any]:
+        await trio.lowlevel.checkpoint()
+        return {"tasks": trio.lowlevel.current_statistics().tasks_living}
+
+    return {"refresh": refresh, "status": status}
 
 
 def _mount(operations: Operations, url: str, mountpoint: Path) -> None:

@@ -114,14 +114,22 @@ class FileSystem:
         self.looked_up(node, attrs)
         return attrs
 
+    def getattr_now(self, ino: int) -> Attrs | None:
+        """Return what `getattr` would if that needs no waiting, else None."""
+        inode = self._inode(ino)
+        attrs = self._node(ino, inode).listed_attrs()
+        if attrs.size_bytes is None or attrs.attr_ttl_s != FOREVER_S:
+            return None
+        inode.told_size_bytes = attrs.size_bytes
+        return attrs
+
     async def getattr(self, ino: int) -> Attrs:
         """Return the attributes of an inode."""
-        inode = self._inode(ino)
-        node = self._node(ino, inode)
-        attrs = node.listed_attrs()
-        if attrs.size_bytes is None or attrs.attr_ttl_s != FOREVER_S:
-            attrs = await node.attrs()
-        inode.told_size_bytes = attrs.size_bytes
+        attrs = self.getattr_now(ino)
+        if attrs is None:
+            inode = self._inode(ino)
+            attrs = await self._node(ino, inode).attrs()
+            inode.told_size_bytes = attrs.size_bytes
         return attrs
 
     def forget(self, ino: int, lookups: int) -> None:

@@ -14,6 +14,7 @@ from attachfs.archive.credentials import GivenToken
 from attachfs.archive.direct import DirectTransport
 from attachfs.archive.endpoints import ScanPolicy
 from attachfs.archive.identities import AttachmentPath, Holder
+from attachfs.archive.retries import ATTEMPTS
 from attachfs.archive.secrets import Secret
 from attachfs.archive.streams import Streams
 from attachfs.demo.launch import RunningArchive
@@ -22,10 +23,12 @@ from attachfs.errors import (
     BadReply,
     Busy,
     Denied,
+    NoConnection,
     NotFound,
     ServerFault,
     TimedOut,
     Unauthenticated,
+    Unavailable,
     Unreachable,
 )
 from tests.support.archives import (
@@ -88,8 +91,8 @@ async def test_records_and_infos_come_from_a_real_archive(running: RunningArchiv
         (418, BadReply, 1),
         (500, ServerFault, 4),
         (501, BadReply, 1),
-        (503, ServerFault, 4),
-        (504, TimedOut, 4),
+        (503, Unavailable, ATTEMPTS),
+        (504, TimedOut, ATTEMPTS),
         (204, BadReply, 1),
         (304, BadReply, 1),
     ],
@@ -97,7 +100,7 @@ async def test_records_and_infos_come_from_a_real_archive(running: RunningArchiv
 async def test_refusals_are_final_and_trouble_is_asked_again(
     nursery: trio.Nursery, status: int, kind: type[AttachfsError], tries: int
 ) -> None:
-    """Each status has its class, and only what may pass is tried four times."""
+    """Each status has its class, and only what may pass is tried again, a 500 four times."""
     canned = await start_canned(nursery, lambda _: reply(status, {"message": "so it is"}))
     async with client(canned.url) as archive:
         with pytest.raises(AttachfsError) as caught:
@@ -119,8 +122,8 @@ async def test_trouble_that_passes_is_not_noticed(nursery: trio.Nursery) -> None
 @pytest.mark.usefixtures("quick_retries")
 async def test_nobody_there_is_unreachable() -> None:
     """A refused connection is told with the system's reason."""
-    async with client("http://127.0.0.1:1") as archive:
-        with pytest.raises(Unreachable, match="refused"):
+    async with client("http://127.0.0.1:1", timeout_s=1.0) as archive:
+        with pytest.raises(NoConnection, match="refused"):
             await archive.ask(endpoints.record(HOLDER))
 
 
@@ -170,7 +173,7 @@ async def test_a_broken_answer_is_unreachable_after_retries(
     async with client(canned.url) as archive:
         with pytest.raises(Unreachable):
             await archive.ask(endpoints.record(HOLDER))
-    assert len(canned.requests) == 4
+    assert len(canned.requests) == ATTEMPTS
 
 
 async def test_a_refusal_with_an_endless_body_is_a_refusal(nursery: trio.Nursery) -> None:
@@ -286,8 +289,8 @@ async def test_retries_wait_longer_each_time(
         with pytest.raises(ServerFault):
             await archive.ask(endpoints.record(HOLDER))
     waits_s = [after - before for before, after in itertools.pairwise(at_s)]
-    for wait_s, least_s in zip(waits_s, [0.2, 0.4, 0.8], strict=True):
-        assert least_s <= wait_s <= least_s + 0.2
+    for wait_s, least_s in zip(waits_s, [0.2, 0.4, 0.8, 1.6, 3.2, 5, 5], strict=True):
+        assert least_s <= wait_s <= min(least_s + 0.2, 5.001)
 
 
 @pytest.mark.parametrize("header", ["archivist-rate-limit-reset", "retry-after"])
@@ -328,8 +331,8 @@ async def test_a_rate_limit_without_a_time_is_retried_like_other_trouble(
     async with scripted(limited) as archive:
         with pytest.raises(Busy):
             await archive.ask(endpoints.record(HOLDER))
-    assert len(tries) == 4
-    assert autojump_clock.current_time() < 3
+    assert len(tries) == ATTEMPTS
+    assert autojump_clock.current_time() < 20
 
 
 async def test_a_cancelled_call_closes_its_connection(nursery: trio.Nursery) -> None:

@@ -9,6 +9,7 @@ import trio
 from attachfs.archive import endpoints
 from attachfs.archive.client import Archive
 from attachfs.archive.credentials import GivenToken
+from attachfs.archive.retries import ATTEMPTS
 from attachfs.archive.secrets import Secret
 from attachfs.demo.launch import RunningArchive
 from attachfs.errors import BadReply, ServerFault
@@ -72,7 +73,7 @@ async def test_a_server_in_trouble_is_not_asked_in_other_styles(nursery: trio.Nu
     async with client(canned.url) as archive:
         with pytest.raises(ServerFault):
             await archive.page(endpoints.assets(untracked=True), "t")
-    assert len(canned.requests) == 4
+    assert len(canned.requests) == ATTEMPTS
 
 
 async def test_a_refusal_of_all_styles_is_the_first_refusal(nursery: trio.Nursery) -> None:

@@ -22,10 +22,12 @@ from attachfs.errors import (
     Busy,
     Denied,
     Mismatch,
+    NoConnection,
     NotFound,
     ServerFault,
     TimedOut,
     Unauthenticated,
+    Unavailable,
     Unreachable,
 )
 
@@ -47,7 +49,7 @@ _DOCUMENTED = {
 }
 _STATUSES = {
     401: Unauthenticated, 403: Denied, 404: NotFound, 408: TimedOut, 410: NotFound, 429: Busy,
-    500: ServerFault, 502: ServerFault, 503: ServerFault, 504: TimedOut,
+    500: ServerFault, 502: Unavailable, 503: Unavailable, 504: TimedOut,
 }  # fmt: skip
 
 
@@ -170,17 +172,17 @@ def test_no_time_to_wait_raises(value: str) -> None:
 @pytest.mark.parametrize(
     ("failure", "kind"),
     [
-        (httpx.ConnectTimeout("x"), TimedOut),
+        (httpx.ConnectTimeout("x"), NoConnection),
         (httpx.ReadTimeout("x"), TimedOut),
         (httpx.WriteTimeout("x"), TimedOut),
         (httpx.PoolTimeout("x"), TimedOut),
-        (httpx.ConnectError("x"), Unreachable),
+        (httpx.ConnectError("x"), NoConnection),
         (httpx.ReadError("x"), Unreachable),
         (httpx.WriteError("x"), Unreachable),
         (httpx.CloseError("x"), Unreachable),
         (httpx.RemoteProtocolError("x"), Unreachable),
         (httpx.LocalProtocolError("x"), Unreachable),
-        (httpx.ProxyError("x"), Unreachable),
+        (httpx.ProxyError("x"), NoConnection),
         (httpx.UnsupportedProtocol("x"), Unreachable),
         (httpx.DecodingError("x"), BadReply),
         (httpx.TooManyRedirects("x"), BadReply),

@@ -78,7 +78,7 @@ async def test_a_host_in_no_proxy_is_asked_directly(
     proxy = await start_proxy(nursery, {})
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     monkeypatch.setenv("NO_PROXY", f"other.example,{_HOST}")
-    async with client(f"http://{_HOST}") as archive:
+    async with client(f"http://{_HOST}", timeout_s=1.0) as archive:
         with pytest.raises(Unreachable):
             await archive.ask(endpoints.record(HOLDER))
     assert proxy.asked == []
@@ -129,13 +129,13 @@ async def test_a_proxy_that_cannot_is_no_answer_of_the_archive(
     variable = f"{scheme.upper()}_PROXY"
     if scheme == "https":
         monkeypatch.setenv(variable, f"http://user:hunter2@127.0.0.1:{proxy.port}")
-        async with client(f"https://{_HOST}") as archive:
+        async with client(f"https://{_HOST}", timeout_s=1.0) as archive:
             with pytest.raises(Unreachable) as caught:
                 await archive.ask(endpoints.record(HOLDER))
         assert "hunter2" not in str(caught.value)
         assert proxy.asked
     monkeypatch.setenv(variable, "http://user:hunter2@127.0.0.1:1")
-    async with client(f"{scheme}://{_HOST}") as archive:
+    async with client(f"{scheme}://{_HOST}", timeout_s=1.0) as archive:
         with pytest.raises(Unreachable) as caught:
             await archive.ask(endpoints.record(HOLDER))
     assert "hunter2" not in str(caught.value)

@@ -115,7 +115,7 @@ async def test_a_client_can_be_made_for_every_kind_of_host(url: str) -> None:
         assert request.headers["accept-encoding"] == "identity"
         assert request.headers["user-agent"].startswith("attachfs/")
         assert client.follow_redirects is False
-        assert client.timeout == httpx.Timeout(3)
+        assert client.timeout == httpx.Timeout(3, connect=0.8 * 3)
 
 
 async def test_connecting_has_a_bound_of_its_own() -> None:

@@ -112,7 +112,7 @@ async def test_a_server_without_tls_is_unreachable_by_https(
 
     listeners = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
     port = listeners[0].socket.getsockname()[1]
-    async with client(f"https://127.0.0.1:{port}", ca_bundle=bundle) as archive:
+    async with client(f"https://127.0.0.1:{port}", ca_bundle=bundle, timeout_s=1.0) as archive:
         with pytest.raises(Unreachable):
             await archive.ask(endpoints.record(HOLDER))
     assert got

@@ -163,7 +163,7 @@ async def test_trouble_with_a_record_is_not_taken_for_a_refusal(estate: Estate) 
     path = estate.one()
     async with estate.mounted(metadata_ttl_s=0) as mounted:
         await mounted.catalog.confirmed_info(path)
-        estate.demo.fail_next(path_regex="/assets/", status=503, times=4)
+        estate.demo.fail_next(path_regex="/assets/", status=500, times=4)
         with pytest.raises(ServerFault):
             await mounted.catalog.confirmed_info(path)
         assert mounted.catalog.known_record(path.holder) is not None

@@ -219,7 +219,7 @@ async def test_trouble_is_not_taken_for_a_refusal(estate: Estate, superseded: On
     path = AttachmentPath(event, attachment)
     async with _catalog(estate) as catalog:
         await catalog.record(event)
-        estate.demo.fail_next(path_regex=INFO_PATHS, status=503, times=4)
+        estate.demo.fail_next(path_regex=INFO_PATHS, status=500, times=4)
         with pytest.raises(ServerFault):
             await catalog.info(path)
         assert set(await _asked(estate)) == {_urls(superseded)["event"]}

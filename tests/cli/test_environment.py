@@ -39,6 +39,7 @@ _TAKEN: list[tuple[str, str, Any]] = [
     ("ATTACHFS_MEMORY_CACHE", "3MiB", 3 * 1024**2),
     ("ATTACHFS_READ_AHEAD", "7", 7),
     ("ATTACHFS_METADATA_TTL", "1h30m", 5400.0),
+    ("ATTACHFS_TIMEOUT", "1m", 60.0),
     ("ATTACHFS_NEGATIVE_TTL", "500ms", 0.5),
     ("ATTACHFS_STALE_OK", "2d", 172800.0),
     ("ATTACHFS_SCAN_POLICY", "require-ok", "require-ok"),

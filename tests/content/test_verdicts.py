@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from attachfs.archive.identities import AttachmentPath
+from attachfs.archive.retries import ATTEMPTS
 from attachfs.content.verification import Expected
 from attachfs.errors import (
     AttachfsError,
@@ -158,7 +159,7 @@ async def test_a_verdict_is_latched_until_its_time_is_over(
                 await content.open(PATH, expected).read(0, 4096)
             first = first or caught.value
             assert caught.value is first
-        assert server.asked == (4 if answer == 503 else 1)
+        assert server.asked == (ATTEMPTS if answer == 503 else 1)
         autojump_clock.jump(5)
         server.answer = b"evidence"
         assert await content.open(PATH, expected).read(0, 8) == b"evidence"
@@ -195,13 +196,13 @@ async def test_a_connection_that_breaks_in_a_body_is_tried_again(
 async def test_a_connection_that_breaks_every_time_is_unreachable(
     nursery: trio.Nursery, tmp_path: Path
 ) -> None:
-    """Four times are enough, and a body cut short is never released."""
+    """Eight times are enough, and a body cut short is never released."""
     canned = await start_canned(nursery, lambda _: reply(200, b"evid", length=8))
     async with client(canned.url) as archive:
         content = build(archive, nursery, tmp_path, memory_bytes=1000).content
         with pytest.raises(Unreachable):
             await content.open(PATH, Expected(8, (_GOOD,), _GOOD)).read(0, 4)
-    assert len(canned.requests) == 4
+    assert len(canned.requests) == ATTEMPTS
 
 
 @pytest.mark.usefixtures("quick_retries")

@@ -22,9 +22,13 @@ _ERRNOS = {
     "BlockedByScan": errno.EACCES,
     "TimedOut": errno.ETIMEDOUT,
     "Busy": errno.EBUSY,
+    "Interrupted": errno.EINTR,
     "Unreachable": errno.EHOSTUNREACH,
+    "NoConnection": errno.EHOSTUNREACH,
+    "Untrusted": errno.EHOSTUNREACH,
     "BadReply": errno.EIO,
     "ServerFault": errno.EIO,
+    "Unavailable": errno.EIO,
     "Mismatch": errno.EIO,
     "ReadOnly": errno.EROFS,
     "IsADirectory": errno.EISDIR,
@@ -94,8 +98,9 @@ def test_every_mistake_of_the_user_has_an_exit_code_of_its_own() -> None:
 
 
 def test_no_error_makes_a_reader_spin() -> None:
-    """EAGAIN and EINTR are retried for ever by Python and others."""
-    assert not {kind.errno for kind in _kinds()} & {errno.EAGAIN, errno.EINTR, 0}
+    """EAGAIN and EINTR are retried for ever by Python and others: EINTR is for the dying alone."""
+    kinds = set(_kinds()) - {errors.Interrupted}
+    assert not {kind.errno for kind in kinds} & {errno.EAGAIN, errno.EINTR, 0}
 
 
 @pytest.mark.parametrize(
@@ -135,6 +140,21 @@ async def test_an_error_is_logged_once_however_often_it_is_raised(
     assert (event["event"], event["operation"], event["error"], event["log_level"]) == (
         "so it is", "answer", "Mismatch", "error",
     )  # fmt: skip
+
+
+async def test_failures_of_one_outage_are_told_of_once(
+    quiet_log: list[structlog.typing.EventDict], expected_warnings: set[str]
+) -> None:
+    """The others are there for who debugs, and counted."""
+    expected_warnings.add("failure 0")
+    incident = errors.Incident()
+    for number in range(3):
+        error = Unreachable(f"failure {number}")
+        error.incident = incident
+        assert await _number(_Handlers(), error) == errno.EHOSTUNREACH
+    levels = [event["log_level"] for event in quiet_log]
+    assert levels == ["warning", "debug", "debug"]
+    assert incident.untold == 2
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """One request that tells whether a mount can work."""
 
+import httpx
 import pytest
 import trio
+from trio.testing import MockClock
 
 from attachfs.archive.credentials import ClientCredentials, GivenToken
 from attachfs.archive.secrets import Secret
@@ -13,7 +15,7 @@ from attachfs.errors import (
     WrongUrl,
 )
 from attachfs.mount.preflight import preflight
-from tests.support.archives import TOKEN, client
+from tests.support.archives import TOKEN, client, said, scripted
 from tests.support.canned import reply, start_canned
 from tests.support.estates import Estate
 
@@ -103,3 +105,53 @@ async def test_a_listing_answered_with_206_is_fine(nursery: trio.Nursery) -> Non
     canned = await start_canned(nursery, lambda _: reply(206, _EMPTY))
     async with client(canned.url) as archive:
         assert await preflight(archive) is None
+
+
+@pytest.mark.usefixtures("quick_retries")
+@pytest.mark.parametrize("answer", [b"", reply(503), reply(504), reply(429)])
+async def test_what_is_known_will_do_while_the_server_is_in_trouble(
+    nursery: trio.Nursery, answer: bytes
+) -> None:
+    """It is a warning then, which says why, and not a reason not to mount."""
+    canned = await start_canned(nursery, lambda _: answer)
+    async with client(canned.url) as archive:
+        warning = await preflight(archive, known=True)
+    assert warning is not None
+    assert "does not answer" in warning
+    assert canned.url in warning
+
+
+@pytest.mark.parametrize("answer", [reply(401), reply(404), reply(200, b"<!doctype html>")])
+async def test_what_is_known_excuses_no_mistake(nursery: trio.Nursery, answer: bytes) -> None:
+    """A token that is refused, and another server, are told of as ever."""
+    canned = await start_canned(nursery, lambda _: answer)
+    async with client(canned.url) as archive:
+        with pytest.raises((TokenRefused, WrongUrl)):
+            await preflight(archive, known=True)
+
+
+async def test_nobody_waits_for_a_slow_server_where_something_is_known(
+    autojump_clock: MockClock,
+) -> None:
+    """It is waited for where nothing is: that it is slow is no trouble."""
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await trio.sleep(8)
+        return said(200, _EMPTY)
+
+    async with scripted(slow) as archive:
+        warning = await preflight(archive, known=True)
+        assert warning is not None
+        assert autojump_clock.current_time() == pytest.approx(5)
+        assert await preflight(archive) is None
+
+
+async def test_trouble_is_waited_for_five_seconds(
+    autojump_clock: MockClock, expected_warnings: set[str]
+) -> None:
+    """Somebody sits at the terminal: a reader would be more patient."""
+    expected_warnings.add("stamina.retry_scheduled")
+    async with scripted(lambda _: said(503)) as archive:
+        with pytest.raises(ServerTrouble):
+            await preflight(archive)
+    assert autojump_clock.current_time() == pytest.approx(5)

@@ -1,20 +1,21 @@
 """Whatever the server does, each reader gets the errno for it and the mount stays up."""
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from attachfs.demo.estate import SAMPLE
 from attachfs.demo.launch import ArchiveConfig
 from tests.conftest import serving
-from tests.support.impatient import impatient
 from tests.support.mounts import Mount, Steering
-from tests.support.outcomes import WELL, outcome
+from tests.support.outcomes import WELL, outcome, until
 
 pytestmark = pytest.mark.mount
 
@@ -48,38 +49,63 @@ def _photo(mounted: Mount) -> Path:
     return mounted.asset("container") / SAMPLE["blob:container-photo"]
 
 
-def test_every_answer_has_its_errno(shared: Mount, shared_archive: Steering) -> None:
+@contextmanager
+def _answering(mounted: Mount) -> Iterator[None]:
+    """Have the server answer others all the while."""
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.02):
+            assert not (mounted.path / "assets" / str(uuid4())).exists()
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        try:
+            yield
+        finally:
+            over.set()
+        asking.result()
+
+
+@pytest.fixture(scope="module")
+def hasty(shared_mount: Callable[..., Mount]) -> Mount:
+    """The shared archive, mounted by somebody who does not wait long for trouble to pass."""
+    return shared_mount("--timeout", "3s")
+
+
+def test_every_answer_has_its_errno(hasty: Mount, shared_archive: Steering) -> None:
     """Refusals, failures, garbage, lies and cut connections, all at once: no reader is confused."""
-    shared.expected_warnings.add("/00000000-0000-4000-8000-")
+    hasty.expected_warnings.add("/00000000-0000-4000-8000-")
     # The kernel looks up one name at a time in a directory: the more of them the better.
-    directories = [asset / "events" for asset in (shared.path / "assets").iterdir()]
+    directories = [asset / "events" for asset in (hasty.path / "assets").iterdir()]
     readers = []
     for number, (answer, _) in enumerate(_ANSWERS):
         uuid = f"00000000-0000-4000-8000-{number:012}"
         shared_archive.fail_next(path_regex=f"/{uuid}$", times=99, **answer)
         readers.append((directories[number % len(directories)] / uuid / "event.json").read_text)
-    with ThreadPoolExecutor(len(readers)) as pool:
+    # A server that answers nobody at all is another matter: an outage.
+    with _answering(hasty), ThreadPoolExecutor(len(readers)) as pool:
         names = list(pool.map(outcome, readers))
     answers = [answer for answer, _ in _ANSWERS]
     assert list(zip(answers, names, strict=True)) == list(_ANSWERS)
-    assert (shared.asset("light") / SAMPLE["blob:light-report"]).read_bytes()
+    assert (hasty.asset("light") / SAMPLE["blob:light-report"]).read_bytes()
 
 
-def test_a_download_has_its_errnos_too(shared: Mount, shared_archive: Steering) -> None:
+def test_a_download_has_its_errnos_too(hasty: Mount, shared_archive: Steering) -> None:
     """What the open file turned out not to be is never taken for its bytes."""
-    shared.expected_warnings.add("/archivist/v2/attachments/")
-    shared.expected_warnings.add("were recorded")
+    hasty.expected_warnings.add("/archivist/v2/attachments/")
+    hasty.expected_warnings.add("were recorded")
     answers: dict[str, tuple[Path, dict[str, Any]]] = {
-        "EIO": (_photo(shared), {"status": 200, "body": "<html>Please log in</html>"}),
-        "EACCES": (shared.asset("sensor") / SAMPLE["blob:sensor-photo"], {"status": 403}),
-        "ESTALE": (shared.asset("light") / SAMPLE["blob:light-photo"], {"status": 404}),
-        "ETIMEDOUT": (shared.asset("conformity") / SAMPLE["blob:certificate"], {"status": 504}),
+        "EIO": (_photo(hasty), {"status": 200, "body": "<html>Please log in</html>"}),
+        "EACCES": (hasty.asset("sensor") / SAMPLE["blob:sensor-photo"], {"status": 403}),
+        "ESTALE": (hasty.asset("light") / SAMPLE["blob:light-photo"], {"status": 404}),
+        "ETIMEDOUT": (hasty.asset("conformity") / SAMPLE["blob:certificate"], {"status": 504}),
         "EBUSY": (
-            shared.event("coffee-delivery", of="coffee") / SAMPLE["blob:delivery-note"],
+            hasty.event("coffee-delivery", of="coffee") / SAMPLE["blob:delivery-note"],
             {"status": 429, "headers": {"retry-after": "0.01"}},
         ),
         "EHOSTUNREACH": (
-            shared.event("container-arrival", of="container") / SAMPLE["blob:temperature-log"],
+            hasty.event("container-arrival", of="container") / SAMPLE["blob:temperature-log"],
             {"status": 0},  # only the end is missing
         ),
     }
@@ -90,12 +116,12 @@ def test_a_download_has_its_errnos_too(shared: Mount, shared_archive: Steering) 
     with ThreadPoolExecutor(len(answers)) as pool:
         outcomes = list(pool.map(outcome, [path.read_bytes for path, _ in answers.values()]))
     assert outcomes == list(answers)
-    assert (shared.asset("light") / SAMPLE["blob:light-report"]).read_bytes()
+    assert (hasty.asset("light") / SAMPLE["blob:light-report"]).read_bytes()
 
 
 def test_no_answer_is_an_answer_in_time(mount: Callable[..., Mount], archive: Steering) -> None:
     """A server that hangs is ETIMEDOUT once the time is over, wherever it does, and no later."""
-    mounted = mount(program=impatient(timeout_s=0.5))
+    mounted = mount("--timeout", "0.5s")
     mounted.expected_warnings.update(("no answer within 0.5 s", "no answer in time"))
     report = mounted.asset("light") / SAMPLE["blob:light-report"]
     assert report.stat()
@@ -121,7 +147,7 @@ def test_a_server_that_went_away_may_come_back(mount: Callable[..., Mount], tmp_
         token_file = tmp_path / "token.txt"
         token_file.touch(mode=0o600)
         token_file.write_text(running.token_file.read_text())
-        mounted = mount("--url", running.url, "--token-file", token_file)
+        mounted = mount("--url", running.url, "--token-file", token_file, "--timeout", "2s")
         known, content = _photo(mounted), _photo(mounted).read_bytes()
     mounted.expected_warnings.add("the server cannot be reached")
     mounted.expected_warnings.add("the connection failed")
@@ -138,6 +164,7 @@ def test_a_server_that_went_away_may_come_back(mount: Callable[..., Mount], tmp_
     assert os.statvfs(mounted.path)
     port = int(running.url.rpartition(":")[2])
     with serving(ArchiveConfig(data_dir=tmp_path / "data", port=port)):
+        until(lambda: outcome(asked["a listing"]) == WELL)  # it is found out within a second
         assert [outcome(action) for action in asked.values()] == [WELL] * len(asked)
         assert certificate.read_bytes().startswith(b"%PDF")
         assert mounted.end() == 0

@@ -1,6 +1,5 @@
 """The program with settings that no option sets: `impatient.py negative_ttl_s=0.2 -- mount ...`."""
 
-import functools
 import sys
 
 from attachfs.cli.app import main
@@ -16,5 +15,6 @@ if __name__ == "__main__":
     given = sys.argv[1 : sys.argv.index("--")]
     sys.argv[1:] = sys.argv[sys.argv.index("--") + 1 :]
     chosen = {name: float(value) for name, _, value in (pair.partition("=") for pair in given)}
-    settings.Settings = functools.partial(settings.Settings, **chosen)  # type: ignore[misc, assignment, arg-type]
+    made = settings.Settings
+    settings.Settings = lambda **given: made(**given | chosen)  # type: ignore[misc, assignment]
     main()

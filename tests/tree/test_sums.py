@@ -111,7 +111,7 @@ async def test_trouble_is_an_error_and_never_a_shorter_file(estate: Estate) -> N
     """A file without the lines that could not be had would pass every check."""
     holder, _ = estate.asset(b"one", b"two")
     async with estate.mounted() as mounted:
-        estate.demo.fail_next(path_regex=INFO_PATHS, status=503, times=8)
+        estate.demo.fail_next(path_regex=INFO_PATHS, status=500, times=8)
         with pytest.raises(ServerFault):
             await read(mounted.fs, f"{holder.path}/SHA256SUMS")
         assert len(await _lines(mounted, holder)) == 2

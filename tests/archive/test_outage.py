@@ -1,0 +1,262 @@
+"""While the server does not answer, few ask, and everybody is told."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import pytest
+import structlog
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from attachfs.archive.outage import Outage
+from attachfs.errors import (
+    AttachfsError,
+    Busy,
+    Mismatch,
+    NoConnection,
+    NotFound,
+    ServerFault,
+    TimedOut,
+    Unauthenticated,
+    Unavailable,
+    Unreachable,
+)
+
+_TROUBLE: tuple[type[AttachfsError], ...] = (
+    TimedOut, Unreachable, Unavailable, ServerFault, Busy, Unauthenticated, NoConnection
+)  # fmt: skip
+
+
+class _Server:
+    """Answer, or fail as it is told, and count."""
+
+    def __init__(self, kind: type[AttachfsError] | None = None, *, takes_s: float = 0.0) -> None:
+        self.kind = kind
+        self.takes_s = takes_s
+        self.asked = 0
+        self.at_once = 0
+        self.most_at_once = 0
+
+    async def ask(self) -> str:
+        self.asked += 1
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await trio.sleep(self.takes_s)
+        finally:
+            self.at_once -= 1
+        if self.kind is not None:
+            raise Mismatch("", digests={}) if self.kind is Mismatch else self.kind("no")
+        return "answer"
+
+
+async def _run(
+    outage: Outage, server: _Server, *, subject: str = "a", patience_s: float = 30
+) -> str:
+    deadline_s = trio.current_time() + patience_s
+    return await outage.run(server.ask, subject=subject, deadline_s=deadline_s)
+
+
+def _state(outage: Outage) -> str:
+    return "settled" if outage.settled else "open" if outage.open else "well"
+
+
+async def _outcome(work: Callable[[], Awaitable[object]]) -> str:
+    try:
+        return str(await work())
+    except AttachfsError as error:
+        return type(error).__name__
+
+
+async def _fail(outage: Outage, kind: type[AttachfsError], times: int) -> None:
+    server = _Server(kind)
+    for number in range(times):
+        await _outcome(partial(_run, outage, server, subject=str(number % 4)))
+
+
+async def test_a_connection_is_waited_for_ten_seconds(autojump_clock: MockClock) -> None:
+    """Once it can be made the answer is had; how often it was tried grows with the pauses."""
+    outage, server = Outage(), _Server(NoConnection)
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def heal() -> None:
+            await trio.sleep(9)
+            server.kind = None
+
+        assert await _run(outage, server) == "answer"
+    assert 9 <= autojump_clock.current_time() <= 10
+    assert 9 <= server.asked <= 16
+    assert _state(outage) == "well"
+
+
+async def test_then_it_is_final_for_everybody(autojump_clock: MockClock) -> None:
+    """Who waits and who comes later are told at once, and one a second finds out."""
+    outage, server = Outage(), _Server(NoConnection)
+    outcomes: list[str] = []
+
+    async def read() -> None:
+        outcomes.append(await _outcome(partial(_run, outage, server)))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(200):
+            nursery.start_soon(read)
+    assert outcomes == ["NoConnection"] * 200
+    assert autojump_clock.current_time() == pytest.approx(10, abs=1.1)
+    assert server.asked <= 200 + 16  # all at once before it was known, then one at a time
+    assert _state(outage) == "settled"
+    asked, began_s = server.asked, autojump_clock.current_time()
+    for _ in range(50):
+        await read()
+        await trio.sleep(0.1)
+    assert autojump_clock.current_time() - began_s == pytest.approx(5)
+    assert server.asked - asked <= 6
+    server.kind = None
+    await trio.sleep(1)
+    assert await _run(outage, server) == "answer"
+    assert _state(outage) == "well"
+
+
+async def test_a_shorter_timeout_is_kept_to(autojump_clock: MockClock) -> None:
+    """Whoever waits is told why before its own time is over."""
+    outage, server = Outage(timeout_s=2), _Server(NoConnection)
+    assert await _outcome(partial(_run, outage, server, patience_s=2)) == "NoConnection"
+    assert 1.6 <= autojump_clock.current_time() < 2
+
+
+async def test_somebody_in_a_hurry_waits_less(autojump_clock: MockClock) -> None:
+    """And everybody as long as ever again after that."""
+    outage, server = Outage(), _Server(NoConnection)
+    with outage.hurried(2.0):
+        assert await _outcome(partial(_run, outage, server)) == "NoConnection"
+    assert autojump_clock.current_time() < 3
+    assert _state(outage) != "settled"
+
+
+@pytest.mark.parametrize("kind", [Unreachable, TimedOut, Unavailable])
+async def test_the_eighth_failure_in_a_row_is_no_accident(
+    autojump_clock: MockClock, kind: type[AttachfsError]
+) -> None:
+    """From then on one asks at a time, until one is answered: then all do."""
+    outage = Outage()
+    await _fail(outage, kind, 7)
+    assert _state(outage) == "well"
+    await _fail(outage, kind, 1)
+    assert _state(outage) == "open"
+    server = _Server(takes_s=1.0)
+    async with trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(_run, outage, server)
+        await trio.sleep(1.5)
+        assert server.most_at_once == 1
+    assert server.most_at_once == 49
+    assert autojump_clock.current_time() < 4
+
+
+@pytest.mark.parametrize("kind", [NotFound, Mismatch, ServerFault, Busy])
+async def test_an_answer_of_whatever_kind_ends_it(
+    autojump_clock: MockClock, kind: type[AttachfsError]
+) -> None:
+    """Whoever says no is there."""
+    del autojump_clock
+    outage = Outage()
+    await _fail(outage, TimedOut, 8)
+    assert _state(outage) == "open"
+    assert await _outcome(partial(_run, outage, _Server(kind))) == kind.__name__
+    assert _state(outage) == "well"
+
+
+async def test_what_is_about_one_thing_alone_settles_nothing(autojump_clock: MockClock) -> None:
+    """A file whose requests always time out hides no other file, however long it does."""
+    outage, bad, good = Outage(), _Server(TimedOut), _Server()
+    for _ in range(60):
+        await _outcome(partial(_run, outage, bad))
+        await trio.sleep(1)
+    assert _state(outage) == "open"
+    assert await _run(outage, good, subject="b") == "answer"
+    del autojump_clock
+
+
+async def test_what_is_about_several_things_settles_it(autojump_clock: MockClock) -> None:
+    """After the timeout nobody waits any more."""
+    outage = Outage(timeout_s=30)
+    await _fail(outage, TimedOut, 8)
+    assert _state(outage) != "settled"
+    await trio.sleep(31)
+    assert _state(outage) == "settled"
+    server = _Server(TimedOut, takes_s=20)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_outcome, partial(_run, outage, server))
+        await wait_all_tasks_blocked()
+        began_s = autojump_clock.current_time()
+        assert await _outcome(partial(_run, outage, server)) == "TimedOut"
+        assert autojump_clock.current_time() == began_s
+    assert server.asked == 1
+
+
+async def test_nobody_waits_beyond_its_own_time(autojump_clock: MockClock) -> None:
+    """Who never got its turn is told why the last one failed."""
+    outage = Outage()
+    await _fail(outage, Unavailable, 8)
+    server = _Server(Unavailable, takes_s=60)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_outcome, partial(_run, outage, server))
+        await trio.sleep(2)
+        assert await _outcome(partial(_run, outage, server, patience_s=5)) == "Unavailable"
+        assert autojump_clock.current_time() < 8
+        nursery.cancel_scope.cancel()
+    assert server.asked == 1
+
+
+async def test_who_gives_up_its_turn_leaves_it_to_another(autojump_clock: MockClock) -> None:
+    """A cancelled request is no failure, and holds up nobody."""
+    outage = Outage()
+    await _fail(outage, TimedOut, 8)
+    silent, server = _Server(takes_s=1000), _Server()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_run, outage, silent)
+        await trio.sleep(2)
+        assert silent.asked == 1
+        nursery.cancel_scope.cancel()
+    assert await _run(outage, server) == "answer"
+    assert autojump_clock.current_time() < 4
+
+
+async def test_a_long_download_holds_up_nobody(autojump_clock: MockClock) -> None:
+    """That its body has begun to come is an answer."""
+    outage = Outage()
+    await _fail(outage, TimedOut, 8)
+    long, server = _Server(takes_s=1000), _Server()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_run, outage, long)
+        await trio.sleep(2)
+        outage.answered()
+        assert await _run(outage, server) == "answer"
+        await _fail(outage, TimedOut, 8)  # and while it goes on, the next outage has its own turns
+        assert await _run(outage, server) == "answer"
+        assert autojump_clock.current_time() < 4
+        nursery.cancel_scope.cancel()
+
+
+async def test_failures_have_one_incident_until_an_answer(
+    autojump_clock: MockClock, quiet_log: list[structlog.typing.EventDict]
+) -> None:
+    """It is what they are told of by; that it is over is told where more than one was."""
+    del autojump_clock
+    outage = Outage()
+    incidents = []
+    for kind in _TROUBLE:
+        with pytest.raises(AttachfsError) as caught:
+            await _run(outage, _Server(kind))
+        incidents.append(caught.value.incident)
+    assert len(set(incidents)) == 1
+    assert incidents[0] is not None
+    incidents[0].tell()
+    incidents[0].tell()
+    await trio.sleep(1)
+    await _run(outage, _Server())
+    with pytest.raises(TimedOut) as caught:
+        await _run(outage, _Server(TimedOut))
+    assert caught.value.incident is not incidents[0]
+    (over,) = [event for event in quiet_log if event["event"] == "the server answers again"]
+    assert (over["log_level"], over["further_failures"]) == ("info", 1)
