@@ -239,7 +239,7 @@ def mounting(
     for mounted in mounts:
         assert mounted.process.returncode == mounted.expected_status, mounted.log
         assert not os.path.ismount(mounted.path)
-        assert not mounted.unexpected()
+        assert not mounted.unexpected(), mounted.unexpected()
 
 
 @pytest.fixture
