@@ -55,6 +55,9 @@ from typing import ClassVar, Final
 # What the disk says when it takes nothing more, whoever asks.
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
+# What this machine says when it has no more of them: a server has nothing to do with it.
+NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
+
 
 class AttachfsError(Exception):
     """Carry what went wrong, for people, and an errno, for the kernel."""

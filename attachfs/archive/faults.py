@@ -10,6 +10,7 @@ import msgspec
 
 from attachfs.archive.clock import http_date_s
 from attachfs.errors import (
+    NO_DESCRIPTORS,
     AttachfsError,
     BadReply,
     BlockedByScan,
@@ -68,6 +69,8 @@ def from_transport(error: Exception, *, subject: str) -> AttachfsError:
     innermost = _innermost(error)
     text = str(innermost) if isinstance(innermost, OSError) else ""
     reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(innermost, OSError) and innermost.errno in NO_DESCRIPTORS:
+        return Busy(f"{subject}: no descriptors are left for a connection (see ulimit -n)")
     if isinstance(innermost, ssl.SSLCertVerificationError):
         return Untrusted(f"{subject}: the server's certificate is not trusted ({reason})")
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):

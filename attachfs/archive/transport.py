@@ -17,7 +17,7 @@ from attachfs.errors import CredentialsUnusable, WrongUrl
 
 _CONNECT_TIMEOUT_S: Final = 10.0
 # For small answers: 64 `/info` and 64 bodies of read-ahead, and some that need not wait for them.
-_MAX_CONNECTIONS: Final = 160
+MAX_CONNECTIONS: Final = 160
 _MAX_BULK_CONNECTIONS: Final = 8
 _MAX_PORT: Final = 65535
 
@@ -85,7 +85,12 @@ def trust(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 def async_client(
-    url: str, *, auth: httpx.Auth | None, ca_bundle: Path | None = None, timeout_s: float = 30.0
+    url: str,
+    *,
+    auth: httpx.Auth | None,
+    ca_bundle: Path | None = None,
+    timeout_s: float = 30.0,
+    connections: int = MAX_CONNECTIONS,
 ) -> httpx.AsyncClient:
     """Return the client for everything small; honours HTTPS_PROXY and NO_PROXY.
 
@@ -99,14 +104,12 @@ def async_client(
         context = trust(ca_bundle)
         # Through a proxy httpx's own transport goes.
         proxied = networked and any(getproxies().values())
-        transport = None if proxied else DirectTransport(context, connections=_MAX_CONNECTIONS)
+        transport = None if proxied else DirectTransport(context, connections=connections)
         return httpx.AsyncClient(
             auth=auth,
             transport=transport,
             verify=context,
-            limits=httpx.Limits(
-                max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_CONNECTIONS
-            ),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             trust_env=proxied,
             **_shared(url, timeout_s),
         )

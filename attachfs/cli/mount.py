@@ -11,6 +11,7 @@ from attachfs.cli.parameters import AbsolutePath, Duration, Percentage, Size, Si
 
 _SIZE = Size()
 _DURATION = Duration()
+_MEMORY_CACHE_BYTES = 256 * 1024 * 1024
 _PATH = AbsolutePath()
 
 
@@ -81,9 +82,8 @@ def _option(name: str, *aliases: str, **attributes: Any) -> Callable[[Any], Any]
 @_option(
     "--memory-cache",
     type=_SIZE,
-    default="256MiB",
-    show_default=True,
-    help="Most bytes of attachments to hold in memory.",
+    help="Most bytes of attachments to hold in memory.  [default: 256MiB, or an eighth of what the "
+    "control group allows where that is less]",
 )
 @_option(
     "--verify-first",
@@ -170,7 +170,7 @@ def command(
     cache_dir: Path | None,
     cache_size: int,
     cache_min_free: float,
-    memory_cache: int,
+    memory_cache: int | None,
     verify_first: int,
     read_ahead: int,
     metadata_ttl: float,
@@ -196,6 +196,7 @@ def command(
     from attachfs.cli.credentials import choose, forgo
     from attachfs.cli.public import parse_public_assets
     from attachfs.mount.daemon import run_in_background
+    from attachfs.mount.limits import memory_share_bytes
     from attachfs.mount.mountpoint import absolute, check, check_fuse
     from attachfs.mount.settings import Settings
 
@@ -225,7 +226,9 @@ def command(
         cache_dir=cache_dir,
         cache_size_bytes=cache_size,
         cache_min_free_fraction=cache_min_free,
-        memory_cache_bytes=memory_cache,
+        memory_cache_bytes=memory_share_bytes(_MEMORY_CACHE_BYTES)
+        if memory_cache is None
+        else memory_cache,
         verify_first_bytes=verify_first,
         read_ahead_files=read_ahead,
         metadata_ttl_s=metadata_ttl,
@@ -275,9 +278,12 @@ def _serve(settings: Any, mountpoint: Path, log_level: str, on_ready: Callable[[
 
     from attachfs.cli.logs import configure
     from attachfs.errors import SetupError
+    from attachfs.mount.limits import forbid_core_dumps, raise_descriptor_limit
     from attachfs.mount.session import run
 
     configure(log_level)
+    raise_descriptor_limit()
+    forbid_core_dumps()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the mount takes it, to refresh
     try:
         trio.run(lambda: run(settings, mountpoint, on_warning=_warn, on_ready=on_ready))

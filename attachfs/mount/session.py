@@ -16,7 +16,7 @@ import trio
 from attachfs.archive.auth import BearerAuth
 from attachfs.archive.client import Archive
 from attachfs.archive.streams import Streams
-from attachfs.archive.transport import async_client, blocking_client
+from attachfs.archive.transport import MAX_CONNECTIONS, async_client, blocking_client
 from attachfs.catalog.catalog import Catalog
 from attachfs.catalog.index import Index
 from attachfs.content.content import Content, ContentSettings
@@ -27,6 +27,7 @@ from attachfs.mount.callers import Callers
 from attachfs.mount.control import Command, argument, serve_control
 from attachfs.mount.express import use_express_lane
 from attachfs.mount.kernel import KernelCaches
+from attachfs.mount.limits import descriptor_limit
 from attachfs.mount.operations import Operations
 from attachfs.mount.preflight import preflight
 from attachfs.mount.settings import Settings
@@ -37,6 +38,8 @@ _OPTIONS: Final = frozenset({"ro", "nosuid", "nodev", "noexec", "default_permiss
 # Each request under way holds a task; the kernel has up to 12 reads ahead and one per caller.
 _MAX_TASKS: Final = 256
 _MIN_TASKS: Final = 4
+# Where there are few descriptors, the others are for files, the index and large bodies.
+_DESCRIPTORS_PER_CONNECTION: Final = 4
 
 _log = structlog.get_logger(__name__)
 
@@ -58,7 +61,11 @@ async def run(
     """
     auth = None if settings.credentials is None else BearerAuth(settings.credentials)
     http = async_client(
-        settings.url, auth=auth, ca_bundle=settings.ca_bundle, timeout_s=settings.timeout_s
+        settings.url,
+        auth=auth,
+        ca_bundle=settings.ca_bundle,
+        timeout_s=settings.timeout_s,
+        connections=min(MAX_CONNECTIONS, descriptor_limit() // _DESCRIPTORS_PER_CONNECTION),
     )
     streams = Streams(
         blocking_client(
