@@ -9,7 +9,8 @@ import structlog
 import trio
 
 from attachfs.archive import endpoints
-from attachfs.archive.credentials import ClientCredentials, GivenToken, TokenFile
+from attachfs.archive.credentials import ClientCredentials, Credentials, GivenToken, TokenFile
+from attachfs.archive.endpoints import ScanPolicy
 from attachfs.archive.identities import Holder
 from attachfs.archive.secrets import Secret
 from attachfs.demo.launch import RunningArchive
@@ -27,6 +28,7 @@ from tests.support.archives import (
     HOLDER,
     client,
     settled,
+    streams_of,
     token_of,
     uuid_in,
 )
@@ -303,3 +305,60 @@ async def test_no_secret_is_told_by_any_failure(
     everything = " ".join([*texts, str(quiet_log)])
     for secret in (_SECRET, "given-token", "cd-token"):
         assert secret not in everything
+
+
+@pytest.mark.usefixtures("quick_retries")
+@pytest.mark.parametrize("answer", [b"", reply(503), reply(429), reply(401), reply(200, {})])
+async def test_a_token_serves_to_its_end_where_no_new_one_is_to_be_had(
+    nursery: trio.Nursery, expected_warnings: set[str], answer: bytes
+) -> None:
+    """Whatever the exchange says; it is tried again every five seconds."""
+    expected_warnings.add("no new token, using the last one to its end")
+    exchanges: list[bytes] = [reply(200, {"access_token": "t-1", "expires_in": 3600})]
+    asked_for = 0
+
+    def script(asked: Asked) -> bytes:
+        nonlocal asked_for
+        if asked.path == _TOKEN_PATH:
+            asked_for += 1
+            return exchanges.pop() if exchanges else answer
+        return reply(200, _RECORD)
+
+    canned = await start_canned(nursery, script)
+    clock = _Clock()
+    credentials = ClientCredentials(canned.url, "id", Secret(_SECRET), now_s=clock)
+    async with client(canned.url, credentials=credentials) as archive:
+        for now_s, exchanged in ((0, 1), (3539, 1), (3541, 2), (3545, 2), (3547, 3), (3553, 4)):
+            clock.now_s = now_s
+            assert (await archive.ask(endpoints.record(HOLDER))).id == ASSET
+            assert asked_for == exchanged
+        clock.now_s = 3601
+        with pytest.raises(AttachfsError):
+            await archive.ask(endpoints.record(HOLDER))
+        exchanges.append(reply(200, {"access_token": "t-2", "expires_in": 3600}))
+        await trio.sleep(0.2)
+        assert (await archive.ask(endpoints.record(HOLDER))).id == ASSET
+
+
+@pytest.mark.parametrize("kind", ["given", "file", "app"])
+async def test_a_refusal_says_what_can_be_done(
+    nursery: trio.Nursery, tmp_path: Path, kind: str
+) -> None:
+    """Which file to renew, whether the bytes were asked for or what is known of them."""
+    canned = await start_canned(nursery, _tokens("t-1", "t-2", "t-3", accepts=lambda _: False))
+    file = tmp_path / "token.txt"
+    file.touch(mode=0o600)
+    file.write_text("t-1")
+    kinds: dict[str, tuple[Credentials, str]] = {
+        "given": (GivenToken(Secret("t-1")), "mount again with a new token"),
+        "file": (TokenFile(file), f"write a new token into {file}"),
+        "app": (ClientCredentials(canned.url, "app-5", Secret(_SECRET)), "app registration app-5"),
+    }
+    credentials, remedy = kinds[kind]
+    download = endpoints.download("/archivist/v2/attachments/x", ScanPolicy.BLOCK_BAD)
+    async with client(canned.url, credentials=credentials) as archive:
+        with pytest.raises(Unauthenticated, match=remedy):
+            await archive.ask(endpoints.record(HOLDER))
+        streams = streams_of(archive)
+        with pytest.raises(Unauthenticated, match=remedy):
+            await trio.to_thread.run_sync(lambda: streams.open(download).__enter__())

@@ -10,7 +10,7 @@ import trio
 import trustme
 
 from attachfs.archive import endpoints
-from attachfs.errors import Unreachable
+from attachfs.errors import Unreachable, Untrusted
 from tests.support.archives import ASSET, HOLDER, client
 from tests.support.canned import Canned, reply, start_canned
 
@@ -68,7 +68,7 @@ async def test_an_unknown_authority_is_refused_before_the_token_is_sent(
     """The reason says that it is the certificate."""
     canned = await _serve(nursery, authority)
     async with client(canned.url) as archive:
-        with pytest.raises(Unreachable, match="certificate verify failed"):
+        with pytest.raises(Untrusted, match="certificate verify failed"):
             await archive.ask(endpoints.record(HOLDER))
     assert canned.requests == []
 
@@ -82,7 +82,7 @@ async def test_a_bundle_given_is_all_that_is_trusted(
     canned = await _serve(nursery, authority)
     with trustme.CA().cert_pem.tempfile() as other:
         async with client(canned.url, ca_bundle=Path(other)) as archive:
-            with pytest.raises(Unreachable, match="certificate verify failed"):
+            with pytest.raises(Untrusted, match="certificate verify failed"):
                 await archive.ask(endpoints.record(HOLDER))
     assert canned.requests == []
 
@@ -94,7 +94,7 @@ async def test_a_certificate_of_another_host_is_refused(
     """A good certificate of somebody else is none."""
     canned = await _serve(nursery, authority, "archive.example")
     async with client(canned.url, ca_bundle=bundle) as archive:
-        with pytest.raises(Unreachable, match="certificate verify failed"):
+        with pytest.raises(Untrusted, match="certificate verify failed"):
             await archive.ask(endpoints.record(HOLDER))
     assert canned.requests == []
 
