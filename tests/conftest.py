@@ -15,8 +15,16 @@ from hypothesis import settings
 from attachfs.demo.launch import ArchiveConfig, RunningArchive, run_archive
 from tests.support.estates import Estate, serving_estate
 
-# The same examples in every run, whatever the machine's pace.
-settings.register_profile("attachfs", derandomize=True, deadline=None, database=None)
+# The same examples in every run, whatever the machine's pace; a soak asks for others, and for more.
+_TIMES = int(os.environ.get("ATTACHFS_EXAMPLES", "1"))
+EXAMPLES = 100 * _TIMES
+settings.register_profile(
+    "attachfs",
+    derandomize=_TIMES == 1,
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+)
 settings.load_profile("attachfs")
 
 _REQUIRE_FUSE = bool(os.environ.get("ATTACHFS_REQUIRE_FUSE"))

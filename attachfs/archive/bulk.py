@@ -6,6 +6,7 @@ Python there and 0.05 s here.
 
 import ssl
 from collections.abc import Iterator
+from http.client import HTTPException, LineTooLong
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -21,7 +22,11 @@ from urllib3.exceptions import (
     SSLError,
 )
 
+from attachfs.archive.replies import EndlessHeaders
+
 _BLOCK_BYTES: Final = 1024 * 1024
+# What the standard library raises for too many or too long ones, and for nothing else.
+_ENDLESS_HEADERS: Final = (HTTPException, LineTooLong)
 # A block is handed out when it is full; whoever reads the first bytes need not wait for a MiB.
 _FIRST_BLOCK_BYTES: Final = 64 * 1024
 
@@ -76,9 +81,10 @@ class BulkTransport(httpx.BaseTransport):
             )
         except HTTPError as error:
             raise _translated(error, request) from error
-        return httpx.Response(
-            raw.status, headers=list(raw.headers.items()), stream=_Blocks(raw, request)
-        )
+        headers = [
+            (name.encode("latin-1"), text.encode("latin-1")) for name, text in raw.headers.items()
+        ]
+        return httpx.Response(raw.status, headers=headers, stream=_Blocks(raw, request))
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -151,6 +157,9 @@ def _translated(error: HTTPError, request: httpx.Request) -> httpx.TransportErro
         (ProxyError, httpx.ProxyError),
         (SSLError, httpx.ConnectError),
     )
+    cause = error.args[-1] if error.args else None
+    if type(cause) in _ENDLESS_HEADERS:
+        return EndlessHeaders(str(cause), request=request)
     for kind, ours in kinds:
         if isinstance(error, kind):
             return ours(str(error), request=request)

@@ -110,12 +110,16 @@ class Archive:
                 raise Busy(f"{call.path}: too many other requests are waiting") from None
             raise self._too_slow(call.path) from None
 
-    async def retried(self, work: Callable[[float], Awaitable[T]], *, subject: str) -> T:
+    async def retried(
+        self, work: Callable[[float], Awaitable[T]], *, subject: str, left_s: float = inf
+    ) -> T:
         """Return what `work` returns, sent when the outage lets it, and again where that may help.
 
-        As `attachfs.archive.retries.retried`, for requests that are sent by another way than this.
+        As `attachfs.archive.retries.retried`, for requests that are sent by another way than this,
+        and of which `left_s` seconds are left of the time that they have.
         """
-        return await retried(work, outage=self.outage, subject=subject, timeout_s=self._timeout_s)
+        timeout_s = min(left_s, self._timeout_s)
+        return await retried(work, outage=self.outage, subject=subject, timeout_s=timeout_s)
 
     async def page(self, listing: Listing, token: str) -> Page:
         """Return the page of a listing that `token` names; the empty token names the first.

@@ -254,7 +254,12 @@ class ClientCredentials:
             reply = msgspec.json.decode(response.content, type=_TokenReply)
             self._token = parse_token(reply.access_token, source="the token endpoint's answer")
         # The cause quotes what could not be parsed: it is cut off, for it may be a token.
-        except (msgspec.MsgspecError, UnicodeDecodeError, CredentialsUnusable):
+        except (
+            msgspec.MsgspecError,
+            UnicodeDecodeError,
+            RecursionError,
+            CredentialsUnusable,
+        ):
             raise BadReply("the token endpoint sent no token") from None
         lifetime_s = reply.expires_in or _DEFAULT_LIFETIME_S
         self._over_at_s = self._now_s() + lifetime_s

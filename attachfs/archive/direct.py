@@ -14,6 +14,8 @@ import httptools
 import httpx
 import trio
 
+from attachfs.archive.replies import EndlessHeaders
+
 _RECEIVE_BYTES: Final = 64 * 1024
 _MAX_HEAD_BYTES: Final = 100 * 1024
 # Servers close idle connections after a minute or so: nginx 75 s, AWS load balancers 60 s.
@@ -160,7 +162,7 @@ class _Answer:
                 raise httpx.RemoteProtocolError(f"not HTTP: {error}") from error
             self.reusable = False
         if not self.begun and self.received_bytes > _MAX_HEAD_BYTES:
-            raise httpx.RemoteProtocolError(f"more than {_MAX_HEAD_BYTES} bytes of headers")
+            raise EndlessHeaders(f"more than {_MAX_HEAD_BYTES} bytes of headers")
 
     def taken_body(self) -> bytes:
         """Return what has come of the body since the last time."""

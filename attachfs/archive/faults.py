@@ -1,5 +1,6 @@
 """The one mapping of HTTP statuses and transport failures to our errors (contract section 10)."""
 
+import re
 import ssl
 import time
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ import httpx
 import msgspec
 
 from attachfs.archive.clock import http_date_s
+from attachfs.archive.replies import EndlessHeaders
 from attachfs.errors import (
     NO_DESCRIPTORS,
     AttachfsError,
@@ -27,6 +29,10 @@ from attachfs.errors import (
 )
 
 _MESSAGE_CHARS: Final = 200  # of the server's own words in our messages
+# What may be a secret that it was sent, in whatever encoding. UUIDs are none, nor are words.
+_OPAQUE: Final = re.compile(r"[\w+=%~-]{20,}", re.ASCII)
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_WORDS: Final = re.compile(r"[A-Z]?[a-z_-]+")
 # Both refusals of a scanned attachment name the parameter that lifts them (contract section 3.3).
 _SCAN_REFUSAL: Final = "allow_insecure"
 
@@ -41,6 +47,14 @@ _KINDS: Final[Mapping[int, type[AttachfsError]]] = {
     503: Unavailable,
     504: TimedOut,
 }
+_TRANSPORT_KINDS: Final[tuple[tuple[type[Exception], type[AttachfsError], str], ...]] = (
+    (httpx.ConnectError, NoConnection, "the server cannot be reached"),
+    (httpx.ConnectTimeout, NoConnection, "the server cannot be reached"),
+    (httpx.ProxyError, NoConnection, "the server cannot be reached"),
+    (httpx.TimeoutException, TimedOut, "no answer in time"),
+    (EndlessHeaders, BadReply, "the server sends headers without end"),
+    (httpx.TransportError, Unreachable, "the connection failed"),
+)
 
 
 def from_status(
@@ -73,12 +87,9 @@ def from_transport(error: Exception, *, subject: str) -> AttachfsError:
         return Busy(f"{subject}: no descriptors are left for a connection (see ulimit -n)")
     if isinstance(innermost, ssl.SSLCertVerificationError):
         return Untrusted(f"{subject}: the server's certificate is not trusted ({reason})")
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
-        return NoConnection(f"{subject}: the server cannot be reached ({reason})")
-    if isinstance(error, httpx.TimeoutException):
-        return TimedOut(f"{subject}: no answer in time ({reason})")
-    if isinstance(error, httpx.TransportError):
-        return Unreachable(f"{subject}: the connection failed ({reason})")
+    for kind, ours, words in _TRANSPORT_KINDS:
+        if isinstance(error, kind):
+            return ours(f"{subject}: {words} ({reason})")
     return BadReply(f"{subject}: the request failed ({reason})")
 
 
@@ -103,7 +114,12 @@ def _message(body: bytes) -> str:
     message = parsed.get("message") if isinstance(parsed, dict) else None
     if not isinstance(message, str):
         return ""
-    return "".join(c if c.isprintable() else "?" for c in message[:_MESSAGE_CHARS])
+    shown = _OPAQUE.sub(lambda run: run[0] if _is_harmless(run[0]) else "...", message)
+    return "".join(c if c.isprintable() else "?" for c in shown[:_MESSAGE_CHARS])
+
+
+def _is_harmless(run: str) -> bool:
+    return any(known.fullmatch(run) is not None for known in (_UUID, _WORDS))
 
 
 def _innermost(error: BaseException) -> BaseException:

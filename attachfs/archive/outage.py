@@ -34,8 +34,10 @@ _FAILURES: Final = (Unreachable, TimedOut, Unavailable)
 # It is there, though of no use. The pace that it asks for is kept elsewhere.
 _REFUSALS: Final = (ServerFault, Busy, Unauthenticated)
 _ANSWERS: Final = (NotFound, Denied, BadReply, Mismatch)
-# So many failures in a row are no accident; a connection that cannot be made never is.
+# So many failures in a row, and nothing else for so long, are no accident, as several at one moment
+# may be; a connection that cannot be made never is.
 _MANY_FAILURES: Final = 8
+_QUIET_S: Final = 0.5
 # That one thing cannot be had says nothing of all others; that several cannot does.
 _MANY_SUBJECTS: Final = 3
 # So long after the first failure, a connection is not waited for any more.
@@ -51,10 +53,11 @@ _log = structlog.get_logger(__name__)
 class Outage:
     """Know whether the server answers, from the outcome of every request.
 
-    It is *open* from the first connection that cannot be made, or the eighth failure in a row,
-    until the next answer of whatever kind. Then requests go one at a time, after pauses that grow
-    from 0.1 to 1 s. It is *settled* once nothing at all was to be had for `timeout_s` (10 s where
-    no connection can be made): then nobody waits, and whoever asks meanwhile is told why.
+    It is *open* from the first connection that cannot be made, or the eighth failure in a row with
+    half a second of nothing else, until the next answer of whatever kind. Meanwhile requests go
+    one at a time, after pauses that grow from 0.1 to 1 s. It is *settled* once nothing at all was
+    to be had for `timeout_s` (10 s where no connection can be made): then nobody waits, and
+    whoever asks meanwhile is told why.
     """
 
     def __init__(self, *, timeout_s: float = 30.0) -> None:
@@ -62,6 +65,8 @@ class Outage:
         self._no_connection_s = min(_NO_CONNECTION_S, timeout_s * _NO_CONNECTION_SHARE)
         self._error: AttachfsError | None = None
         self._since_s = 0.0
+        self._answered_s = -inf
+        self._open = False
         self._failures = 0
         self._subjects: set[str] = set()
         self._probe: object | None = None
@@ -78,7 +83,7 @@ class Outage:
     @property
     def open(self) -> bool:
         """Tell whether requests go one at a time."""
-        return isinstance(self._error, NoConnection) or self._failures >= _MANY_FAILURES
+        return self._open
 
     @property
     def settled(self) -> bool:
@@ -117,6 +122,7 @@ class Outage:
 
     def answered(self) -> None:
         """Take note of an answer: the server is there, and everybody may ask."""
+        self._answered_s = trio.current_time()
         if self._error is None:
             return
         if self.open or self._incident.untold:
@@ -126,6 +132,7 @@ class Outage:
                 further_failures=self._incident.untold,
             )
         self._error = None
+        self._open = False
         self._failures = 0
         self._subjects.clear()
         self._pause_s = _FIRST_PAUSE_S
@@ -133,14 +140,16 @@ class Outage:
         self._probe = None
         self._waiting.unpark_all()
 
-    def failed(self, error: AttachfsError, *, subject: str) -> None:
-        """Take note of a failure that says something of the server."""
+    def failed(self, error: AttachfsError, *, subject: str, since_s: float | None = None) -> None:
+        """Take note of a failure that says something of the server, asked at `since_s`."""
         now_s = trio.current_time()
         if self._error is None:
-            self._since_s = now_s
+            self._since_s = now_s if since_s is None else since_s
         error.incident = self._incident
         self._error = error
         self._failures += 1
+        many = self._failures >= _MANY_FAILURES and now_s - self._answered_s >= _QUIET_S
+        self._open = self._open or many or isinstance(error, NoConnection)
         if len(self._subjects) < _MANY_SUBJECTS:
             self._subjects.add(subject)
         self._next_s = now_s + self._pause_s
@@ -156,11 +165,12 @@ class Outage:
         self._error = error
 
     async def _observed(self, work: Callable[[], Awaitable[T]], subject: str) -> T:
+        since_s = trio.current_time()
         try:
             outcome = await work()
         except AttachfsError as error:
             if isinstance(error, _FAILURES):
-                self.failed(error, subject=subject)
+                self.failed(error, subject=subject, since_s=since_s)
             elif isinstance(error, _REFUSALS):
                 self._refused(error)
             elif isinstance(error, _ANSWERS):

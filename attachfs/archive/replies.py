@@ -13,6 +13,10 @@ MAX_ERROR_BYTES: Final = 64 * 1024  # of an error's body; the service's have som
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
 
 
+class EndlessHeaders(httpx.RemoteProtocolError):
+    """Say that an answer has more headers than anyone needs: no accident of the connection."""
+
+
 def redirected(response: httpx.Response, *, subject: str) -> httpx.URL:
     """Return where a redirect leads; raises `BadReply` where that is another origin.
 

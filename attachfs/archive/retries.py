@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from math import inf
 from typing import Final, Generic, TypeVar
 
 import stamina
@@ -37,24 +38,32 @@ async def retried(
     Only what may pass by itself is tried again (`may_retry`), and that not beyond `timeout_s`
     seconds from now; while nothing can be had from the server, `outage` says who may try. `work`
     is told how many seconds it may wait for bytes: a third of `timeout_s` at first, so that what
-    has stalled can be had anew, then all that is left, for what takes long. A wait that the server
+    has stalled can be had anew, then all that is left, for what takes long (in an outage, a third
+    each time). A wait that the server
     asks for and that is longer is not begun. Raises what the last attempt raised.
     """
     attempts = _Attempts(work, outage, subject, timeout_s)
     try:
         return await attempts.next()
     except AttachfsError as error:
-        if may_retry(error) is False:
+        if attempts.again(error) is False:
             raise
         failure: AttachfsError | None = error
     # The machinery costs 0.3 ms, so that it is set up after a failure, which is its first attempt.
-    async for turn in _retries(on=attempts.again, timeout=attempts.left_s()):
-        with turn:
-            if failure is not None:
-                first, failure = failure, None
-                raise first
-            return await attempts.next()
-    raise AssertionError("a retry loop ends by return or raise")
+    # A wait that is under way at the deadline ends there; an attempt that gets on may go on.
+    with trio.CancelScope() as pause:
+        async for turn in _retries(on=attempts.again, timeout=attempts.left_s()):
+            pause.deadline = inf
+            with turn:
+                if failure is not None:
+                    first, failure = failure, None
+                    pause.deadline = attempts.deadline_s
+                    raise first
+                try:
+                    return await attempts.next()
+                finally:
+                    pause.deadline = attempts.deadline_s
+    raise attempts.failure
 
 
 class _Attempts(Generic[T]):
@@ -67,13 +76,20 @@ class _Attempts(Generic[T]):
         self._outage = outage
         self._subject = subject
         self._timeout_s = timeout_s
-        self._deadline_s = trio.current_time() + timeout_s
+        self.deadline_s = trio.current_time() + timeout_s - _TELLING_S
         self._count = 0
+        self._sent = True
         self._failure: AttachfsError | None = None
+
+    @property
+    def failure(self) -> AttachfsError:
+        """Why the last attempt failed."""
+        assert self._failure is not None  # noqa: S101 - nobody asks before one has
+        return self._failure.with_traceback(None)
 
     def left_s(self) -> float:
         """Return how many seconds are left."""
-        return self._deadline_s - trio.current_time()
+        return self.deadline_s - trio.current_time()
 
     async def next(self) -> T:
         """Return the outcome of another attempt.
@@ -81,18 +97,22 @@ class _Attempts(Generic[T]):
         Where it does not get its turn any more, the last one's failure is raised, not another's.
         """
         count_before = self._count
+        self._sent = True
         try:
             return await self._outage.run(
-                self._in_time, subject=self._subject, deadline_s=self._deadline_s - _TELLING_S
+                self._in_time, subject=self._subject, deadline_s=self.deadline_s
             )
         except AttachfsError as error:
-            if self._count == count_before and self._failure is not None:
+            self._sent = self._count > count_before
+            if not self._sent and self._failure is not None:
                 raise self._failure from None
             self._failure = error
             raise
 
     def again(self, error: Exception) -> bool | float:
         """Tell whether there should be another attempt, and after how many seconds."""
+        if not self._sent:  # the outage is settled: nobody waits
+            return False
         if type(error) is ServerFault and self._count >= FAULT_ATTEMPTS:
             return False
         wait_s = may_retry(error)
@@ -103,4 +123,6 @@ class _Attempts(Generic[T]):
     async def _in_time(self) -> T:
         self._count += 1
         left_s = max(self.left_s(), _LEAST_PATIENCE_S)
-        return await self._work(min(left_s, self._timeout_s / 3) if self._count == 1 else left_s)
+        # Also while others wait for it: what they ask for may be had.
+        is_brief = self._count == 1 or self._outage.open
+        return await self._work(min(left_s, self._timeout_s / 3) if is_brief else left_s)
