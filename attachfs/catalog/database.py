@@ -84,6 +84,8 @@ def _open_file(path: Path) -> Database:
                 for statement in ("BEGIN IMMEDIATE", *_SCHEMA):
                     writer.execute(statement)
         ((version,),) = reader.execute("PRAGMA user_version")
+        if version > _FORMAT:
+            raise OSError(f"a newer attachfs has made it (format {version}, ours is {_FORMAT})")
         if version != _FORMAT:
             raise sqlite3.DatabaseError(f"its format is {version}, not {_FORMAT}")
         reader.execute(GET, (b"",)).fetchall()

@@ -189,6 +189,8 @@ def command(
     Returns once the mount answers; `attachfs umount MOUNTPOINT` ends it. Sizes are written like
     512MiB, durations like 30s or 10m.
     """
+    import os
+
     import platformdirs
 
     from attachfs.archive.endpoints import ScanPolicy
@@ -200,6 +202,7 @@ def command(
     from attachfs.mount.mountpoint import absolute, check, check_fuse
     from attachfs.mount.settings import Settings
 
+    os.umask(0o077)  # also of ~/.cache, where that is not there yet
     url = base_url(url, allow_http=allow_http)
     if ca_bundle is not None:
         trust(ca_bundle)  # a mistake in it is told before anything else happens

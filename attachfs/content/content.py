@@ -43,6 +43,10 @@ _DISK_THREADS: Final = 4
 _log = structlog.get_logger(__name__)
 
 
+class _GotOn(Exception):
+    """Say that an attempt has failed, but not before it took in some bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContentSettings:
     """Say how bytes are fetched and kept: bytes, and seconds.
@@ -375,10 +379,13 @@ class Content:
                 draft = None
                 await self._pumped(fill, download)
             if draft is not None and self._store is not None:
-                kept, draft = draft, None
-                await trio.to_thread.run_sync(
-                    self._store.keep, kept, fill.digest, limiter=self._large
-                )
+                try:
+                    await trio.to_thread.run_sync(
+                        self._store.keep, draft, fill.digest, limiter=self._large
+                    )
+                    draft = None
+                except OSError as error:  # who reads it now has all of it nevertheless
+                    self._without_store(error)
         except AttachfsError as error:
             return error
         except OSError as error:
@@ -389,23 +396,33 @@ class Content:
         return None
 
     async def _pumped(self, fill: Fill, download: endpoints.Download) -> None:
-        """Pump until the body is whole; every attempt that got on earns the next ones."""
+        """Pump until the body is whole; an attempt that got on earns the next ones.
+
+        Their time counts from the last bytes that had not come before.
+        """
         outage = self._archive.outage
 
         async def pump(patience_s: float) -> None:
-            await trio.to_thread.run_sync(
-                partial(fill.pump, self._streams, download, patience_s, on_answer=outage.answered),
-                limiter=self._large,
-                abandon_on_cancel=True,
-            )
-
-        while True:
             before_bytes = fill.digest.size_bytes
             try:
-                return await self._archive.retried(pump, subject=download.path)
+                await trio.to_thread.run_sync(
+                    partial(
+                        fill.pump, self._streams, download, patience_s, on_answer=outage.answered
+                    ),
+                    limiter=self._large,
+                    abandon_on_cancel=True,
+                )
             except (Unreachable, TimedOut):
-                if fill.digest.size_bytes == before_bytes:
-                    raise
+                if fill.digest.size_bytes > before_bytes:
+                    raise _GotOn from None
+                raise
+
+        while True:
+            left_s = self._settings.timeout_s - fill.stagnant_s()
+            try:
+                return await self._archive.retried(pump, subject=download.path, left_s=left_s)
+            except _GotOn:
+                pass
 
     def _download(self, path: AttachmentPath, expected: Expected) -> endpoints.Download:
         url = expected.url or endpoints.attachment_url(path)

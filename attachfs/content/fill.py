@@ -39,6 +39,7 @@ class Fill:
         self._token = trio.lowlevel.current_trio_token()
         self._given_up = False
         self._moved_s: float | None = None
+        self._grown_s: float | None = None
         self.error: AttachfsError | None = None
         self.readers = 0
 
@@ -106,6 +107,10 @@ class Fill:
         """Return for how long the download has not moved on."""
         return 0.0 if self._moved_s is None else time.monotonic() - self._moved_s
 
+    def stagnant_s(self) -> float:
+        """Return for how long no bytes have come that had not come before; 0 before the first."""
+        return 0.0 if self._grown_s is None else time.monotonic() - self._grown_s
+
     def give_up(self) -> None:
         """Make the thread stop at its next chunk."""
         self._given_up = True
@@ -169,7 +174,7 @@ class Fill:
         self._expected.check_so_far(begin + len(chunk))
         self._sink.write(chunk, begin)
         self._digest.update(chunk)
-        self._moved_s = time.monotonic()
+        self._moved_s = self._grown_s = time.monotonic()
         if not self._verify_first:
             self._release(min(begin + len(chunk), self.size_bytes - _WITHHELD_BYTES))
 

@@ -31,6 +31,7 @@ _MAX_VERIFIED: Final = 100_000
 # An object's time of last use is written at most this often: writing it costs the other mounts
 # that share the store their verification.
 _TOUCH_EVERY_NS: Final = 60 * 10**9
+_DRAFT_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _log = structlog.get_logger(__name__)
 
@@ -92,8 +93,7 @@ class Store:
 
     def prepare(self) -> None:
         """Make the directories, remove what crashes left, count; raises `OSError`."""
-        for directory in (self._root, self._objects, self._drafts):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_directories()
         for draft in self._drafts.iterdir():
             _remove_orphan(draft)
         self._quota.recount()
@@ -103,8 +103,11 @@ class Store:
         reserved_bytes = size_bytes + trailer_size(size_bytes)
         # Names of our own: mkstemp's took 0.1 ms each.
         path = self._drafts / f"{self._prefix}{next(self._numbers)}"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o600)
+        try:
+            descriptor = os.open(path, _DRAFT_FLAGS, 0o600)
+        except FileNotFoundError:  # somebody has removed the directories
+            self._make_directories()
+            descriptor = os.open(path, _DRAFT_FLAGS, 0o600)
         try:
             # Held as long as the descriptor is open: a draft without it is an orphan.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -191,6 +194,10 @@ class Store:
             path.unlink()
             self._quota.give_back(size_bytes)
 
+    def _make_directories(self) -> None:
+        for directory in (self._root, self._objects, self._drafts):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
     def _name(self, draft: Draft, digest: str) -> None:
         path = self._path(digest)
         try:
@@ -215,6 +222,7 @@ def _remove_orphan(draft: Path) -> None:
 
 
 def _touch(descriptor: int) -> None:
-    """Note that an object is used now."""
+    """Note that an object is used now, where that can be noted."""
     if time.time_ns() - os.fstat(descriptor).st_mtime_ns > _TOUCH_EVERY_NS:
-        os.utime(descriptor)
+        with suppress(OSError):  # a disk that has become read-only still has what it has
+            os.utime(descriptor)

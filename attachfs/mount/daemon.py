@@ -5,6 +5,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +37,8 @@ def run_in_background(serve: Callable[[Callable[[], None]], int], log_file: Path
     except BaseException:  # noqa: BLE001 - os._exit would swallow it
         traceback.print_exc()
     finally:
-        sys.stderr.flush()
+        with suppress(OSError):  # nobody may read it any more
+            sys.stderr.flush()
         os._exit(status)
 
 

@@ -1,11 +1,13 @@
 """Mount points: may one be mounted on, what is mounted there, how it is taken down."""
 
 import errno
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -117,10 +119,7 @@ def check(mountpoint: Path) -> None:
                 f"a dead mount lies on {mountpoint}; run: fusermount3 -u {quote(str(mountpoint))}"
             ) from error
         else:
-            raise MountpointMissing(
-                f"cannot use {mountpoint} as mount point: {error.strerror}; "
-                f"run: mkdir -p {quote(str(mountpoint))}"
-            ) from error
+            raise _unusable(mountpoint, error) from error
     if not mountpoint.is_dir():
         raise MountpointMissing(f"{mountpoint} is not a directory; choose one to mount on")
     mounted = mounted_at(mountpoint)
@@ -146,6 +145,25 @@ def check(mountpoint: Path) -> None:
             f"{mountpoint} is not empty, and a mount would hide what is in it; "
             "choose an empty directory"
         )
+
+
+@contextmanager
+def claimed(mountpoint: Path) -> Iterator[None]:
+    """Let one process at a time mount on an absolute path, and only where `check` has no objection.
+
+    Blocks while another one mounts there, which takes it a moment. Raises as `check`.
+    """
+    try:
+        descriptor = os.open(mountpoint, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unusable(mountpoint, error) from error
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        check(mountpoint)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def check_fuse() -> None:
@@ -186,6 +204,13 @@ def unmount(mountpoint: Path) -> None:
             f"cannot unmount {mountpoint}: {done.stderr.strip() or 'fusermount3 failed'}; "
             "close the programs that use it (fuser -vm shows them) and try again"
         )
+
+
+def _unusable(mountpoint: Path, error: OSError) -> MountpointMissing:
+    return MountpointMissing(
+        f"cannot use {mountpoint} as mount point: {error.strerror}; "
+        f"run: mkdir -p {quote(str(mountpoint))}"
+    )
 
 
 def _mounts() -> Iterator[tuple[str, Mounted, str]]:

@@ -40,6 +40,8 @@ _MAX_TASKS: Final = 256
 _MIN_TASKS: Final = 4
 # Where there are few descriptors, the others are for files, the index and large bodies.
 _DESCRIPTORS_PER_CONNECTION: Final = 4
+# The kernel repeats a failed read page by page, at once: that is no new question.
+_MIN_VERDICT_TTL_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -165,7 +167,7 @@ def _file_system(
             policy=settings.scan_policy,
             memory_bytes=settings.memory_cache_bytes,
             verify_first_bytes=settings.verify_first_bytes,
-            verdict_ttl_s=settings.negative_ttl_s,
+            verdict_ttl_s=max(settings.negative_ttl_s, _MIN_VERDICT_TTL_S),
             timeout_s=settings.timeout_s,
         ),
     )
@@ -206,7 +208,8 @@ def _mount(operations: Operations, url: str, mountpoint: Path) -> None:
     source = url.replace(",", "%2C").replace(" ", "%20")  # both part options
     options = {*_OPTIONS, f"fsname={source}", f"subtype={mountpoints.SUBTYPE}"}
     try:
-        pyfuse3.init(operations, str(mountpoint), options)
+        with mountpoints.claimed(mountpoint):  # checked long ago: the server has been asked since
+            pyfuse3.init(operations, str(mountpoint), options)
     except RuntimeError as error:
         raise MountFailed(
             f"cannot mount on {mountpoint} ({error}); libfuse's own words are above"

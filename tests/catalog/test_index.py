@@ -217,11 +217,15 @@ def _overwrite(path: Path) -> None:
         file.write(b"\xa5" * (path.stat().st_size - 4096))
 
 
-def _other_version(path: Path) -> None:
+def _of_version(path: Path, version: int) -> None:
     Index.open(path).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("INSERT INTO entries VALUES (?, ?, ?)", (b"key", b"old", 1.0))
-        connection.execute("PRAGMA user_version=99")
+        connection.execute(f"PRAGMA user_version={version}")
+
+
+def _older_version(path: Path) -> None:
+    _of_version(path, database._FORMAT - 1)
 
 
 def _other_tables(path: Path) -> None:
@@ -235,7 +239,7 @@ def _garbage(path: Path) -> None:
     path.with_name("index-wal").write_bytes(b"more garbage " * 1000)
 
 
-@pytest.mark.parametrize("spoil", [_other_version, _other_tables, _garbage])
+@pytest.mark.parametrize("spoil", [_older_version, _other_tables, _garbage])
 async def test_a_file_that_is_none_of_ours_is_begun_anew(
     path: Path,
     opened: Callable[[Path | None], Index],
@@ -255,6 +259,22 @@ async def test_a_file_that_is_none_of_ours_is_begun_anew(
     assert _kept(path, b"key") == [(b"value", 2.0)]
     assert [event["event"] for event in quiet_log] == [_ANEW]
     assert quiet_log[0]["reason"]
+
+
+async def test_a_file_of_a_newer_version_is_left_as_it_is(
+    path: Path, opened: Callable[[Path | None], Index], expected_warnings: set[str]
+) -> None:
+    """Whoever made it will want it again; meanwhile memory has to do."""
+    expected_warnings.add("the index lives in memory")
+    path.parent.mkdir()
+    _of_version(path, database._FORMAT + 1)
+    index = opened(path)
+    assert not index.persistent
+    assert index.get(b"key") is None
+    index.put(b"key", b"value", 2.0)
+    index.close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert list(connection.execute("SELECT * FROM entries")) == [(b"key", b"old", 1.0)]
 
 
 @pytest.mark.parametrize("noticed", ["by a reader", "by the writer"])

@@ -42,4 +42,4 @@ def shared_mount(
 @pytest.fixture(scope="module")
 def shared(shared_mount: Callable[..., Mount]) -> Mount:
     """The shared archive, mounted: for tests that leave it, and one another, alone."""
-    return shared_mount()
+    return shared_mount("--timeout", "4s")

@@ -1,20 +1,15 @@
 """What is known outlives the mount, and the server's absence; and belongs to who asked for it."""
 
-import os
 import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from attachfs.demo.estate import SAMPLE
-from attachfs.demo.launch import ArchiveConfig, RunningArchive
-from tests.conftest import serving
 from tests.support.mounts import Mount, Steering
-from tests.support.outcomes import WELL, outcome, until
-from tests.support.programs import HASTY, Done
+from tests.support.outcomes import outcome
+from tests.support.programs import Done
 
 pytestmark = pytest.mark.mount
 
@@ -121,94 +116,3 @@ def test_what_one_knows_is_no_secret_shared(
     assert archive.paths(f"/{sensor.name}$")
     assert len(set((tmp_path / "cache").rglob("*.sqlite3")) - before) == 1
     assert (first.path / photo).read_bytes()  # its right was confirmed within the hour
-
-
-class _Absent:
-    """An archive that can be stopped and started again, at the same address."""
-
-    def __init__(self, data_dir: Path, token_file: Path) -> None:
-        self._data_dir = data_dir
-        self._stack = ExitStack()
-        self.token_file = token_file
-        self.running = self._serve(0)
-        token_file.touch(mode=0o600)
-        token_file.write_text(self.running.token_file.read_text())
-
-    @property
-    def options(self) -> tuple[object, ...]:
-        return ("--url", self.running.url, "--token-file", self.token_file)
-
-    def stop(self) -> None:
-        self._stack.close()
-
-    def start(self) -> None:
-        self._serve(int(self.running.url.rpartition(":")[2]))
-
-    def _serve(self, port: int) -> RunningArchive:
-        return self._stack.enter_context(serving(ArchiveConfig(data_dir=self._data_dir, port=port)))
-
-
-@pytest.fixture
-def leaving(tmp_path: Path) -> Iterator[_Absent]:
-    """An archive that will go away."""
-    archive = _Absent(tmp_path / "data", tmp_path / "token.txt")
-    yield archive
-    archive.stop()
-
-
-def test_what_was_listed_stays_while_the_server_is_gone(
-    leaving: _Absent, mount: Callable[..., Mount], run: Run
-) -> None:
-    """Listed, stat-able and readable in every view; what is unknown is not said not to exist."""
-    mounted = mount(
-        *leaving.options, "--metadata-ttl", "0s", "--negative-ttl", "0s", program=HASTY[1:]
-    )
-    past = Path("as-of/2024-06-30/assets", SAMPLE["asset:container"])
-    roots = [mounted.path / root for root in ("assets", "by-name", past)]
-    walked = _walk(run, *roots)
-    content = _read_all(mounted.path / "assets")
-    leaving.stop()
-    mounted.expected_warnings |= {"the server cannot be reached", "the connection failed"}
-    container = mounted.asset("container")
-    unknown = {
-        path: path.stat
-        for path in (
-            mounted.path / "assets" / _NOTHING,
-            container / _NOTHING,
-            container / "events" / _NOTHING,
-            mounted.path / "publicassets" / _NOTHING,
-            mounted.path / "as-of" / "2024-01-01" / "assets" / container.name,
-        )
-    }
-    with ThreadPoolExecutor(len(unknown)) as pool:
-        outcomes = dict(zip(unknown, pool.map(outcome, unknown.values()), strict=True))
-    assert {path: name for path, name in outcomes.items() if name not in _AWAY} == {}
-    assert _walk(run, *roots) == walked
-    assert _read_all(mounted.path / "assets") == content
-    assert os.getxattr(container / SAMPLE["blob:container-photo"], "user.archivist.verified_by")
-    checked = run("sha256sum", "-c", "SHA256SUMS", cwd=container)
-    assert checked.returncode == 0, checked.stderr
-    leaving.start()
-    for stat in unknown.values():
-        until(lambda stat=stat: outcome(stat) not in _AWAY)  # type: ignore[misc]
-    assert [outcome(stat) for stat in unknown.values()] == [*["ENOENT"] * 4, WELL]
-    assert _walk(run, *roots) == walked
-
-
-def test_nothing_stale_is_served_where_it_is_not_wanted(
-    leaving: _Absent, mount: Callable[..., Mount]
-) -> None:
-    """With --stale-ok 0s, what may have changed is an error while the server is gone."""
-    mounted = mount(*leaving.options, "--metadata-ttl", "0s", "--stale-ok", "0s", program=HASTY[1:])
-    container = mounted.asset("container")
-    readers: list[Callable[[], object]] = [
-        lambda: list((mounted.path / "assets").iterdir()),
-        lambda: list((container / "events").iterdir()),
-        (container / "asset.json").read_bytes,
-        (container / SAMPLE["blob:container-photo"]).read_bytes,
-    ]
-    assert [outcome(reader) for reader in readers] == [WELL] * len(readers)
-    leaving.stop()
-    mounted.expected_warnings |= {"the server cannot be reached", "the connection failed"}
-    with ThreadPoolExecutor(len(readers)) as pool:
-        assert set(pool.map(outcome, readers)) <= set(_AWAY)

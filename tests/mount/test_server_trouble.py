@@ -1,6 +1,5 @@
 """Whatever the server does, each reader gets the errno for it and the mount stays up."""
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from attachfs.demo.estate import SAMPLE
-from attachfs.demo.launch import ArchiveConfig
-from tests.conftest import serving
 from tests.support.mounts import Mount, Steering
-from tests.support.outcomes import WELL, outcome, until
+from tests.support.outcomes import outcome
 
 pytestmark = pytest.mark.mount
 
@@ -139,32 +136,3 @@ def test_no_answer_is_an_answer_in_time(mount: Callable[..., Mount], archive: St
         assert list(pool.map(outcome, hanging.values())) == ["ETIMEDOUT"] * len(hanging)
     archive.reset()
     assert _photo(mounted).read_bytes()
-
-
-def test_a_server_that_went_away_may_come_back(mount: Callable[..., Mount], tmp_path: Path) -> None:
-    """Meanwhile new reads are EHOSTUNREACH and known ones work; the same mount goes on with it."""
-    with serving(ArchiveConfig(data_dir=tmp_path / "data")) as running:
-        token_file = tmp_path / "token.txt"
-        token_file.touch(mode=0o600)
-        token_file.write_text(running.token_file.read_text())
-        mounted = mount("--url", running.url, "--token-file", token_file, "--timeout", "2s")
-        known, content = _photo(mounted), _photo(mounted).read_bytes()
-    mounted.expected_warnings.add("the server cannot be reached")
-    mounted.expected_warnings.add("the connection failed")
-    certificate = mounted.asset("container") / SAMPLE["blob:certificate"]
-    asked: dict[str, Callable[[], object]] = {
-        "a listing": lambda: list((mounted.path / "assets").iterdir()),
-        "a record": mounted.asset("sensor").stat,
-        "an attachment": certificate.read_bytes,
-    }
-    with ThreadPoolExecutor(len(asked)) as pool:
-        outcomes = dict(zip(asked, pool.map(outcome, asked.values()), strict=True))
-    assert outcomes == dict.fromkeys(asked, "EHOSTUNREACH")
-    assert known.read_bytes() == content
-    assert os.statvfs(mounted.path)
-    port = int(running.url.rpartition(":")[2])
-    with serving(ArchiveConfig(data_dir=tmp_path / "data", port=port)):
-        until(lambda: outcome(asked["a listing"]) == WELL)  # it is found out within a second
-        assert [outcome(action) for action in asked.values()] == [WELL] * len(asked)
-        assert certificate.read_bytes().startswith(b"%PDF")
-        assert mounted.end() == 0
