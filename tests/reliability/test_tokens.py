@@ -1,24 +1,36 @@
 """Tokens that change, end and are refused while the archive is mounted."""
 
-import errno
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from attachfs.demo.estate import SAMPLE
-from tests.support.mounts import Mount, Steering
-from tests.support.outcomes import until
+from tests.support import faultproxy
+from tests.support.evidence import attach
+from tests.support.faultproxy import faulty
+from tests.support.mounts import Mount, Steering, archive, environment, mount
+from tests.support.outcomes import outcome, until
+from tests.support.reliability import ANSWERED, SURVIVED, Row, record
+from tests.support.shifted import shifted
+
+__all__ = ["archive", "environment", "mount"]
 
 pytestmark = pytest.mark.mount
 
+_LARGE_BYTES = 6 << 20
+_DAY_S = 86_400
 
-def _errno_of(action: Callable[[], object]) -> str:
-    try:
-        action()
-    except OSError as error:
-        return errno.errorcode[error.errno or 0]
-    return "all is well"
+
+@contextmanager
+def _row(fault: str, where: str, tried: int, errno: str = "") -> Iterator[None]:
+    """Record what the block is about, and how long it took."""
+    begun_s = time.monotonic()
+    yield
+    took_s = time.monotonic() - begun_s
+    record(Row("Tokens", fault, where, tried, ANSWERED if errno else SURVIVED, errno, took_s))
 
 
 @pytest.fixture
@@ -43,10 +55,13 @@ def test_a_new_token_in_the_file_is_used(
     assert photo(mounted).read_bytes()
     bad = f"{good.split()[-1]}-forged"
     token_file.write_text(bad)
-    assert _errno_of(photo(mounted).read_bytes) == "EACCES"
+    with _row("the token is refused for good", "a file that was read before", 1, "EACCES"):
+        assert outcome(photo(mounted).read_bytes) == "EACCES"
+    assert any(f"{token_file}" in line for line in mounted.log)  # which file to renew
     token_file.write_text(good.split()[-1])
     other = mounted.asset("sensor") / SAMPLE["blob:sensor-photo"]
-    assert other.read_bytes()
+    with _row("the token's file is rotated", "a file that was not read before", 1):
+        assert other.read_bytes()
     assert not any(bad in line or good.split()[-1] in line for line in mounted.log)
 
 
@@ -62,10 +77,11 @@ def test_an_unusable_token_file_leaves_the_last_good_token_in_use(
     token_file.write_text(archive.token_file.read_text())
     mounted = mount("--token-file", token_file, "--metadata-ttl", "0s", credentials=False)
     mounted.expected_warnings.add("keeping the last good token")
-    token_file.chmod(0o644)
-    assert photo(mounted).read_bytes()
-    token_file.unlink()
-    assert photo(mounted).read_bytes()
+    with _row("the token's file becomes readable for others, and goes", "a file", 2):
+        token_file.chmod(0o644)
+        assert photo(mounted).read_bytes()
+        token_file.unlink()
+        assert photo(mounted).read_bytes()
 
 
 def test_an_app_registration_renews_its_token(
@@ -86,7 +102,8 @@ def test_an_app_registration_renews_its_token(
     archive.reset()
     archive.revoke_tokens()
     other = mounted.asset("sensor") / SAMPLE["blob:sensor-photo"]
-    assert other.read_bytes()
+    with _row("the token of an app registration is revoked", "a file", 1):
+        assert other.read_bytes()
     assert len(archive.paths("/appidp/token$")) == 1
     secret = running.client_secret_file.read_text().strip()
     command = Path(f"/proc/{mounted.process.pid}/cmdline").read_text()
@@ -110,8 +127,9 @@ def test_an_expired_token_is_refused_until_there_is_a_new_one(
     assert photo(mounted).read_bytes()
     expired = archive.running.archive.identities.issue(archive.running.client_id, -60.0)
     token_file.write_text(f"Authorization: Bearer {expired}\n")
-    assert _errno_of(photo(mounted).read_bytes) == "EACCES"
-    assert _errno_of(lambda: list((mounted.path / "assets").iterdir())) == "EACCES"
+    with _row("the token has expired", "a file, a listing", 2, "EACCES"):
+        assert outcome(photo(mounted).read_bytes) == "EACCES"
+        assert outcome(lambda: list((mounted.path / "assets").iterdir())) == "EACCES"
     assert any("JWT is expired" in line for line in mounted.log)
     token_file.write_text(archive.token_file.read_text())
     assert photo(mounted).read_bytes()
@@ -159,7 +177,87 @@ def test_a_secret_that_is_no_longer_good_is_refused(
     assert photo(mounted).read_bytes()
     running.archive.identities.regenerate_secret(running.client_id)
     archive.revoke_tokens()
-    assert _errno_of(photo(mounted).read_bytes) == "EACCES"
-    assert _errno_of(lambda: list((mounted.path / "assets").iterdir())) == "EACCES"
+    with _row("the client secret is no longer good", "a file, a listing", 2, "EACCES"):
+        assert outcome(photo(mounted).read_bytes) == "EACCES"
+        assert outcome(lambda: list((mounted.path / "assets").iterdir())) == "EACCES"
     secret = running.client_secret_file.read_text().strip()
     assert not any(secret in line for line in mounted.log)
+
+
+def test_a_token_that_ends_in_mid_download_costs_no_byte(
+    mount: Callable[..., Mount], archive: Steering
+) -> None:
+    """What breaks off is gone on with, with another token, and no reader notices."""
+    running = archive.running
+    evidence = attach(running, _LARGE_BYTES)
+    client = ("--client-id", running.client_id, "--client-secret-file", running.client_secret_file)
+    with faulty(archive.url) as proxy:
+        mounted = mount("--url", proxy.url, *client, credentials=False)
+        assert (mounted.path / evidence.path).stat()
+        archive.reset()
+        download = f"/{evidence.attachments[0]}(\\?|$)"
+        proxy.add(faultproxy.Stall(0.5), download)
+        fault = "the token ends in mid-download, which then breaks off"
+        with (
+            _row(fault, "a large file", 1),
+            (mounted.path / evidence.path).open("rb", buffering=0) as file,
+        ):
+            first = file.read(1 << 16)
+            archive.revoke_tokens()
+            proxy.refuse()
+            proxy.accept()
+            assert first + file.readall() == evidence.content
+        assert proxy.met(download) == 1
+    assert len(archive.paths("/appidp/token$")) == 1
+    assert 401 in {request["status"] for request in archive.requests(download)}
+
+
+def test_a_token_endpoint_that_is_down_is_done_without(
+    mount: Callable[..., Mount], archive: Steering, photo: Callable[[Mount], Path]
+) -> None:
+    """The last token serves to its end; then all is an error, until the endpoint is back."""
+    archive.switch(token_lifetime_s=2)
+    running = archive.running
+    client = ("--client-id", running.client_id, "--client-secret-file", running.client_secret_file)
+    lifetimes = ("--metadata-ttl", "0s", "--negative-ttl", "0s", "--stale-ok", "0s")
+    mounted = mount(*client, *lifetimes, "--timeout", "2s", credentials=False)
+    mounted.expected_warnings.add("token")
+    assert photo(mounted).read_bytes()
+    archive.fail_next(path_regex="/token$", status=503, times=9999)
+    served = 0
+
+    def ended() -> bool:
+        nonlocal served
+        served += outcome(photo(mounted).read_bytes) == "all is well"
+        return served > 0 and outcome(photo(mounted).read_bytes) != "all is well"
+
+    with _row("the token endpoint is down, until the last token has ended", "a file", 1):
+        until(ended)
+    with _row("the token endpoint is down, and the last token has ended", "a file", 1, "EIO"):
+        assert outcome(photo(mounted).read_bytes) == "EIO"
+    archive.reset()
+    with _row("the token endpoint is back", "a file", 1):
+        until(lambda: outcome(photo(mounted).read_bytes) == "all is well")
+
+
+@pytest.mark.parametrize("fast_s", [_DAY_S, -_DAY_S], ids=["fast", "slow"])
+def test_a_clock_that_is_wrong_renews_no_token_too_late(
+    mount: Callable[..., Mount], archive: Steering, photo: Callable[[Mount], Path], fast_s: int
+) -> None:
+    """Tokens are counted by how long they last, not by when they end."""
+    archive.switch(token_lifetime_s=2)
+    running = archive.running
+    client = ("--client-id", running.client_id, "--client-secret-file", running.client_secret_file)
+    program = shifted(fast_s)
+    mounted = mount(*client, "--metadata-ttl", "0s", credentials=False, program=program)
+    archive.reset()
+
+    def renewed() -> bool:
+        assert photo(mounted).read_bytes()
+        return len(archive.paths("/token$")) >= 2
+
+    how = "fast" if fast_s > 0 else "slow"
+    with _row(f"the machine's clock is a day {how}, with tokens of 2 s", "a file", 1):
+        until(renewed)
+    assert {request["status"] for request in archive.requests()} == {200}
+    assert len(archive.paths("/token$")) < 9  # not one for each request

@@ -1,0 +1,1 @@
+"""Read through a mount for long, while one request in a hundred meets a fault."""

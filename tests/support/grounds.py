@@ -1,0 +1,312 @@
+"""A mount of an archive behind a proxy that plays faults, and reads that each meet one of them."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from attachfs.demo.launch import ArchiveConfig, RunningArchive
+from tests.conftest import serving
+from tests.support.archives import declared, uuid_in
+from tests.support.faultproxy import Fault, FaultProxy, Status, faulty
+from tests.support.mounts import Mount, Steering, bare_environment, mounting
+from tests.support.outcomes import WELL, outcome, until
+from tests.support.reliability import ANSWERED, REFUSED, SURVIVED, Row, record
+
+RECORD, LISTING, INFO, OPEN = "record", "listing page", "/info", "/info of an open"
+SMALL, LARGE = "small body", "large body"
+METADATA = (RECORD, LISTING, INFO)
+BODIES = (SMALL, LARGE)
+PLACES = (*METADATA, OPEN, *BODIES)
+SMALL_BYTES, LARGE_BYTES = 64 << 10, 6 << 20
+
+WRONG = "wrong bytes"
+# What is measured has a moment of its own.
+MOMENT_S = 1.0
+_PAGE_LIMIT, _EVENTS = 2, 3
+# No more, lest so many failures in a row pass for an outage.
+_AT_ONCE = 6
+_NOBODY = "00000000-0000-4000-8000-"
+_serial = count()
+_making = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault, for how many requests it lasts, and how reads of each place end that meet it."""
+
+    name: str
+    fault: Fault
+    ends: Mapping[str, str]
+    times: float = 1
+
+
+@dataclass(frozen=True)
+class _Try:
+    """A read of what nobody else reads, and the request that it takes."""
+
+    place: str
+    path_regex: str
+    read: Callable[[], object]
+    right: Callable[[], object]
+    known: Path
+
+
+@dataclass(frozen=True)
+class Met:
+    """How a try ended: `WELL`, `WRONG` or the name of an errno; how late; and the requests."""
+
+    place: str
+    outcome: str
+    took_s: float
+    requests: int
+
+
+class Grounds:
+    """An archive, a proxy that plays faults before it, and a mount of what the proxy passes on."""
+
+    def __init__(
+        self, archive: Steering, proxy: FaultProxy, mounted: Mount, timeout_s: float
+    ) -> None:
+        self.archive = archive
+        self.proxy = proxy
+        self.mounted = mounted
+        self.timeout_s = timeout_s
+
+    def played(
+        self, case: Case, *, begin: Callable[[], object] = lambda: None, others: bool = True
+    ) -> list[Met]:
+        """Read in each of the case's places at once, each request meeting the fault.
+
+        `begin` is called when nothing but these reads is left to do. With `others`, the server
+        answers others all the while: one that answers nobody is an outage.
+        """
+        with _making:
+            made = [self._try(place) for place in case.ends]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(lambda each: each.known.stat(), made))
+            if case.fault.on_connect:
+                self.proxy.add(case.fault, times=case.times)
+                self.cut()
+            else:
+                for each in made:
+                    self.proxy.add(case.fault, each.path_regex, case.times)
+            begin()
+            with self._answering() if others else nullcontext():
+                return list(pool.map(self._measured, made))
+
+    def cut(self) -> None:
+        """Cut all connections that are kept."""
+        self.proxy.refuse()
+        self.proxy.accept()
+
+    def recover(self) -> None:
+        """Wait until something that nobody has read yet can be read."""
+        until(lambda: self._measured(self._try(RECORD)).outcome == WELL)
+
+    def alive(self) -> None:
+        """Assert that the mount goes on: what nobody has read yet is read, and no trace is left."""
+        self.proxy.clear()
+        for place in PLACES:
+            met = self._measured(self._try(place))
+            assert met.outcome == WELL, met
+        assert self.mounted.process.poll() is None
+        assert not any("Traceback" in line for line in self.mounted.log)
+
+    def _measured(self, one: _Try) -> Met:
+        begun_s = time.monotonic()
+        read: list[object] = []
+        ended = outcome(lambda: read.append(one.read()))
+        took_s = time.monotonic() - begun_s
+        if ended == WELL and read[0] != one.right():
+            ended = WRONG
+        asked = self.proxy.requests
+        requests = sum(re.search(one.path_regex, each.path) is not None for each in asked)
+        return Met(one.place, ended, took_s, requests)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Have others answered all the while."""
+        over = threading.Event()
+        self.proxy.choose(lambda path: Status(404) if _NOBODY in path else None)
+        assets = self.mounted.path / "assets"
+
+        def ask() -> None:
+            number = count()
+            while not over.wait(0.02):
+                assert not (assets / f"{_NOBODY}{next(number):012}").exists()
+
+        with ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(ask)
+            try:
+                yield
+            finally:
+                over.set()
+            asking.result()
+
+    def _try(self, place: str) -> _Try:
+        """Make something of a place that nobody knows yet."""
+        if place == RECORD:
+            return self._record()
+        if place == LISTING:
+            return self._listing()
+        if place == INFO:
+            return self._info()
+        return self._bytes(place)
+
+    def _record(self) -> _Try:
+        asset, event = self._happened(1)
+        events = self.mounted.path / "assets" / asset / "events"
+        path = f"assets/{asset}/events/{event}"
+
+        def read() -> object:
+            return json.loads((events / event / "event.json").read_bytes())
+
+        return _Try(RECORD, f"{path}$", read, lambda: self.archive.record(path), events)
+
+    def _listing(self) -> _Try:
+        """Have the events of an asset listed, of which the second page is met."""
+        asset, *_ = self._happened(_EVENTS)
+        events = self.mounted.path / "assets" / asset / "events"
+
+        def read() -> object:
+            return {path.name for path in events.iterdir()}
+
+        def right() -> object:
+            listed: set[str] = set()
+            query: str | None = ""
+            while query is not None:
+                page = self.archive.record(f"assets/{asset}/events{query}")
+                listed |= set(map(uuid_in, page["events"]))
+                token = page.get("next_page_token")
+                query = f"?page_token={token}" if token else None
+            return listed
+
+        return _Try(LISTING, f"assets/{asset}/events\\?.*page_token=", read, right, events)
+
+    def _info(self) -> _Try:
+        asset, blob = self._attached(Random(next(_serial)).randbytes(SMALL_BYTES))  # noqa: S311
+        directory = self.mounted.path / "assets" / asset
+        sidecar = directory / f"{blob}.info.json"
+
+        def read() -> object:
+            return json.loads(sidecar.read_bytes())
+
+        def right() -> object:
+            return self.archive.record(f"attachments/assets/{asset}/{blob}/info")
+
+        return _Try(INFO, f"/{blob}/info$", read, right, directory)
+
+    def _bytes(self, place: str) -> _Try:
+        seed = next(_serial)
+        size_bytes = LARGE_BYTES if place == LARGE else SMALL_BYTES
+
+        def content() -> bytes:
+            return Random(seed).randbytes(size_bytes)  # noqa: S311 - no secret
+
+        asset, blob = self._attached(content())
+        path = self.mounted.path / "assets" / asset / blob
+        if place == OPEN:  # whose right to read is asked for by its /info
+            return _Try(place, f"/{blob}/info$", path.read_bytes, content, path.parent)
+        return _Try(place, f"/{blob}(\\?|$)", path.read_bytes, content, path)
+
+    def _attached(self, content: bytes) -> tuple[str, str]:
+        demo = self.archive.running.archive
+        blob = demo.create_blob(content)
+        asset = uuid_in(demo.create_asset({"attributes": {"proof": declared(blob)}}))
+        return asset, uuid_in(blob)
+
+    def _happened(self, times: int) -> list[str]:
+        """Make an asset with events; return the UUIDs of all."""
+        demo = self.archive.running.archive
+        asset = uuid_in(demo.create_asset({"attributes": {}}))
+        body: dict[str, Any] = {
+            "operation": "Record",
+            "behaviour": "RecordEvidence",
+            "event_attributes": {"arc_display_type": "Check"},
+            "asset_attributes": {},
+        }
+        return [asset, *(uuid_in(demo.create_event(asset, body)) for _ in range(times))]
+
+
+@contextmanager
+def grounds(
+    directory: Path,
+    number: int,
+    *,
+    timeout_s: float,
+    host: str = "",
+    tls: bool = False,
+    expected_warnings: Iterable[str] = (),
+    **how: Any,
+) -> Iterator[list[Grounds]]:
+    """Mount an archive of their own so many times, each behind a proxy; all must stay alive.
+
+    `host` is another name for this machine, `how` what the mounts are made with.
+    """
+    with ExitStack() as stack:
+        archive = stack.enter_context(_archive())
+        made: list[Grounds] = []
+        for each in range(number):
+            proxy = stack.enter_context(faulty(archive.url, tls=tls))
+            # Each listing is to be asked for by itself.
+            proxy.add(Status(400), "/assets/-/events", float("inf"))
+            own = directory / str(each)
+            own.mkdir()
+            start = stack.enter_context(mounting(archive, bare_environment(own), own))
+            url = proxy.url.replace("127.0.0.1", host) if host else proxy.url
+            trust = ("--ca-bundle", proxy.ca_file) if tls else ("--allow-http",)
+            mounted = start("--url", url, "--timeout", f"{timeout_s:g}s", *trust, **how)
+            mounted.expected_warnings |= set(expected_warnings)
+            made.append(Grounds(archive, proxy, mounted, timeout_s))
+        yield made
+        for each_ground in made:
+            each_ground.alive()
+
+
+@contextmanager
+def _archive() -> Iterator[Steering]:
+    running: RunningArchive
+    with serving(ArchiveConfig(empty=True)) as running, Steering(running) as archive:
+        archive.switch(default_page_limit=_PAGE_LIMIT, max_page_limit=_PAGE_LIMIT)
+        yield archive
+
+
+def all_played(made: list[Grounds], cases: Iterable[Case]) -> dict[str, list[Met]]:
+    """Play cases on all grounds at once, each case on one of them; return what each met."""
+    results: dict[str, list[Met]] = {}
+    left = iter(list(cases))
+    lock = threading.Lock()
+
+    def play(ground: Grounds) -> None:
+        while True:
+            with lock:
+                case = next(left, None)
+            if case is None:
+                return
+            results[case.name] = ground.played(case)
+
+    with ThreadPoolExecutor(len(made)) as pool:
+        list(pool.map(play, made))
+    return results
+
+
+def judge(group: str, case: Case, results: list[Met], *, timeout_s: float) -> None:
+    """Assert that a case ended as it should, in time, and record a row for each end it had."""
+    assert {met.place: met.outcome for met in results} == case.ends, results
+    assert max(met.took_s for met in results) < timeout_s + MOMENT_S, results
+    for end in dict.fromkeys(case.ends.values()):
+        alike = [met for met in results if met.outcome == end]
+        longest_s = max(met.took_s for met in alike)
+        how = SURVIVED if end == WELL else ANSWERED if longest_s < MOMENT_S else REFUSED
+        where = ", ".join(dict.fromkeys(met.place for met in alike))
+        errno = "" if end == WELL else end
+        record(Row(group, case.name, where, len(alike), how, errno, longest_s))
