@@ -67,6 +67,7 @@ def _no_other_error() -> Iterator[None]:
 )
 @given(answer=_answers())
 @example(answer=b"HTTP/1.1 200 OK\r\nx: \x80\r\n\r\n")
+@example(answer=b"HTTP/1.1 200 OK\r\nSet-Cookie: \x80\r\n\r\n")
 async def test_no_answer_raises_anything_but_our_errors(answer: bytes) -> None:
     """Of a record, a small body and a large one, however it is framed; and none is waited for."""
     with trio.fail_after(20):
