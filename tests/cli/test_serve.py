@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from attachfs.demo.estate import SAMPLE
+from tests.support.plain import NO_AUTHORITIES
 from tests.support.programs import Done, running, sentence, usage_error
 
 Run = Callable[..., Done]
@@ -40,6 +41,7 @@ class Served:
             headers={name: value},
             trust_env=False,
             **content,
+            verify=NO_AUTHORITIES,
         )
 
     def assets(self) -> list[str]:
@@ -92,7 +94,12 @@ def test_it_says_where_it_is_and_how_to_get_in(start: Callable[..., Any], scratc
         assert stat.S_IMODE(served.token_file.parent.stat().st_mode) == 0o700
         assert re.fullmatch(r"Authorization: Bearer \S+\n", served.token_file.read_text())
         assert _ASSET in served.assets()
-        assert httpx.get(f"{served.url}/archivist/v2/assets", trust_env=False).status_code == 401
+        assert (
+            httpx.get(
+                f"{served.url}/archivist/v2/assets", trust_env=False, verify=NO_AUTHORITIES
+            ).status_code
+            == 401
+        )
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
@@ -136,7 +143,7 @@ def test_data_survives_a_restart(start: Callable[..., Any], tmp_path: Path) -> N
         assert served.assets() == assets
         old = {"Authorization": token.partition(": ")[2].strip()}
         url = f"{served.url}/archivist/v2/{identity}"
-        answer = httpx.get(url, headers=old, trust_env=False)
+        answer = httpx.get(url, headers=old, trust_env=False, verify=NO_AUTHORITIES)
         assert answer.json()["attributes"]["who"] == "me"
         assert served.token_file.with_name("client-secret.txt").read_text() == secret
 

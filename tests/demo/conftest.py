@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from attachfs.demo import Archive, ArchiveConfig, RunningArchive, run_archive
+from tests.support.plain import NO_AUTHORITIES
 
 Attach = Callable[..., tuple[str, str]]
 
@@ -40,7 +41,7 @@ async def estate(nursery: trio.Nursery) -> AsyncIterator[RunningArchive]:
 async def client(running: RunningArchive) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the empty archive that sends its token."""
     async with httpx.AsyncClient(
-        base_url=running.url, headers=authorization(running), timeout=20
+        base_url=running.url, headers=authorization(running), timeout=20, verify=NO_AUTHORITIES
     ) as client:
         yield client
 
@@ -49,7 +50,7 @@ async def client(running: RunningArchive) -> AsyncIterator[httpx.AsyncClient]:
 async def estate_client(estate: RunningArchive) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the sample estate that sends its token."""
     async with httpx.AsyncClient(
-        base_url=estate.url, headers=authorization(estate), timeout=20
+        base_url=estate.url, headers=authorization(estate), timeout=20, verify=NO_AUTHORITIES
     ) as client:
         yield client
 

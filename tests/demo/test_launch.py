@@ -11,6 +11,7 @@ import trio
 import trustme
 
 from attachfs.demo import ArchiveConfig, ArchiveError, RunningArchive, run_archive
+from tests.support.plain import NO_AUTHORITIES
 
 ASSETS = "/archivist/v2/assets"
 
@@ -41,7 +42,9 @@ async def test_cancelling_ends_it_at_once_and_cleans_up(capfd: pytest.CaptureFix
     """Open connections do not hold it, its temporary directory goes, and it has printed nothing."""
     async with trio.open_nursery() as nursery:
         running = await start(nursery, ArchiveConfig(empty=True))
-        async with httpx.AsyncClient(base_url=running.url, headers=headers(running)) as client:
+        async with httpx.AsyncClient(
+            base_url=running.url, headers=headers(running), verify=NO_AUTHORITIES
+        ) as client:
             await client.get(ASSETS)
             with trio.fail_after(1):
                 nursery.cancel_scope.cancel()
@@ -64,7 +67,9 @@ async def test_kept_storage_survives_a_restart(tmp_path: Path) -> None:
         nursery.cancel_scope.cancel()
     async with trio.open_nursery() as nursery:
         second = await start(nursery, config)
-        async with httpx.AsyncClient(base_url=second.url, headers=token) as client:
+        async with httpx.AsyncClient(
+            base_url=second.url, headers=token, verify=NO_AUTHORITIES
+        ) as client:
             assert (await client.get(f"/archivist/v1/{blob}")).content == b"kept"
             record = (await client.get(f"/archivist/v2/{asset}")).json()
         assert record["attributes"] == {"k": "v"}

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from attachfs.demo import Archive, RunningArchive
+from tests.support.plain import NO_AUTHORITIES
 
 ASSETS = "/archivist/v2/assets"
 PUBLIC = "/archivist/v2/publicassets"
@@ -15,7 +16,9 @@ Attach = Callable[..., tuple[str, str]]
 @pytest.fixture
 async def anyone(running: RunningArchive) -> httpx.AsyncClient:
     """A client without a token."""
-    return httpx.AsyncClient(base_url=running.url, headers={"Connection": "close"})
+    return httpx.AsyncClient(
+        base_url=running.url, headers={"Connection": "close"}, verify=NO_AUTHORITIES
+    )
 
 
 async def test_public_assets_are_read_without_a_token(

@@ -10,6 +10,7 @@ import pytest
 from attachfs.demo.estate import SAMPLE
 from tests.support.mounts import Mount, Steering
 from tests.support.outcomes import WELL, outcome
+from tests.support.plain import NO_AUTHORITIES
 from tests.support.programs import Done
 
 pytestmark = pytest.mark.mount
@@ -35,7 +36,13 @@ def _attach_again(archive: Steering, content: bytes, *, to: str) -> str:
     """Upload bytes once more and attach them to a sample asset; return the new UUID."""
     headers = {"Authorization": archive.token_file.read_text().strip().partition(": ")[2]}
     url = f"{archive.url}/archivist/v1/blobs"
-    sent = httpx.post(url, headers=headers, files={"file": ("twin", content)}, trust_env=False)
+    sent = httpx.post(
+        url,
+        headers=headers,
+        files={"file": ("twin", content)},
+        trust_env=False,
+        verify=NO_AUTHORITIES,
+    )
     blob = sent.raise_for_status().json()
     attribute = {
         "arc_attribute_type": "arc_attachment",

@@ -15,6 +15,7 @@ from attachfs.tree.naming import directory_name, short_id
 from tests.support.archives import declared, uuid_in
 from tests.support.mounts import Mount, Steering
 from tests.support.outcomes import outcome
+from tests.support.plain import NO_AUTHORITIES
 from tests.support.programs import Done
 
 pytestmark = pytest.mark.mount
@@ -75,6 +76,7 @@ def api(shared_archive: Steering) -> Iterator[_Api]:
         base_url=f"{shared_archive.url}/archivist/",
         headers={"Authorization": authorization},
         trust_env=False,
+        verify=NO_AUTHORITIES,
     ) as http:
         yield _Api(http)
 

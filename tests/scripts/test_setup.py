@@ -17,6 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPTS = [
     *("scripts/setup", "scripts/demo", "scripts/test", "scripts/bench", "scripts/lock"),
+    *("scripts/soak", "scripts/reliability"),
     ".ci/run",
 ]
 LOCKS = ["build", "demo", "test", "bench"]
@@ -424,7 +425,7 @@ def test_test_runs_every_check_and_the_tests_last(sandbox: Sandbox) -> None:
         "ruff format --check",
         "mypy ",
         "lint-imports ",
-        "pytest ",
+        "pytest -n 2 --dist loadfile",
     ]
 
 
@@ -434,7 +435,7 @@ def test_a_failing_check_fails_test_but_stops_nothing(sandbox: Sandbox) -> None:
     status, out, err = sandbox.run("scripts/test")
     assert (status, out) == (1, "need fuse: no\n9 passed\n")
     assert "attachfs: this check failed: .venv/bin/mypy\n" in err
-    assert sandbox.calls()[-2:] == ["lint-imports ", "pytest "]
+    assert sandbox.calls()[-2:] == ["lint-imports ", "pytest -n 2 --dist loadfile"]
 
 
 def test_test_with_arguments_is_pytest_with_them(sandbox: Sandbox) -> None:

@@ -29,6 +29,7 @@ from attachfs.content.store import Store
 from attachfs.demo.launch import RunningArchive
 from attachfs.tree.changes import Kernel
 from attachfs.tree.filesystem import FileSystem
+from tests.support.plain import NO_AUTHORITIES
 
 ASSET = "a1111111-1111-4111-8111-111111111111"
 EVENT = "e2222222-2222-4222-8222-222222222222"
@@ -112,6 +113,7 @@ async def scripted(
         transport=httpx.MockTransport(answer),
         auth=auth,
         timeout=timeout_s,
+        verify=NO_AUTHORITIES,
     )
     blocking = _ScriptedClient(
         base_url="https://archive.example", transport=httpx.MockTransport(answer), auth=auth

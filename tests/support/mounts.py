@@ -20,6 +20,7 @@ import pytest
 
 from attachfs.demo.estate import SAMPLE
 from attachfs.demo.launch import ArchiveConfig, RunningArchive
+from tests.support.plain import NO_AUTHORITIES
 
 VIEWS = ["assets", "by-name", "publicassets", "as-of"]
 PATIENCE_S = 30.0  # for what takes well under a second; only a failure waits that long
@@ -37,6 +38,7 @@ class Steering:
             base_url=f"{running.url}/_embedded",
             headers={"Authorization": f"Bearer {token}"},
             trust_env=False,
+            verify=NO_AUTHORITIES,
         )
 
     def __enter__(self) -> Self:
@@ -82,7 +84,12 @@ class Steering:
     def record(self, path: str) -> dict[str, Any]:
         """Return a record as the API serves it."""
         headers = self._http.headers
-        answer = httpx.get(f"{self.url}/archivist/v2/{path}", headers=headers, trust_env=False)
+        answer = httpx.get(
+            f"{self.url}/archivist/v2/{path}",
+            headers=headers,
+            trust_env=False,
+            verify=NO_AUTHORITIES,
+        )
         record: dict[str, Any] = answer.raise_for_status().json()
         return record
 
