@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-SURVIVED = "right bytes, late"
+SURVIVED = "right bytes"
 ANSWERED = "an error at once"
 REFUSED = "an error within the deadline"
 
