@@ -44,6 +44,13 @@ async def retried(
     """
     attempts = _Attempts(work, outage, subject, timeout_s)
     try:
+        return await _made(attempts)
+    finally:
+        attempts.forget()
+
+
+async def _made(attempts: "_Attempts[T]") -> T:
+    try:
         return await attempts.next()
     except AttachfsError as error:
         if attempts.again(error) is False:
@@ -56,9 +63,9 @@ async def retried(
             pause.deadline = inf
             with turn:
                 if failure is not None:
-                    first, failure = failure, None
+                    failure = None  # its traceback holds this frame
                     pause.deadline = attempts.deadline_s
-                    raise first
+                    raise attempts.failure
                 try:
                     return await attempts.next()
                 finally:
@@ -86,6 +93,12 @@ class _Attempts(Generic[T]):
         """Why the last attempt failed."""
         assert self._failure is not None  # noqa: S101 - nobody asks before one has
         return self._failure.with_traceback(None)
+
+    def forget(self) -> None:
+        """Let go of the work, which may hold an open file: tenacity's cycles hold us."""
+        del self._work
+        if self._failure is not None:
+            self._failure.with_traceback(None)
 
     def left_s(self) -> float:
         """Return how many seconds are left."""
