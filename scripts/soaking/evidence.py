@@ -1,12 +1,14 @@
 """What is read: files whose bytes anybody can tell from their number."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
 from typing import Final
 
 _POOL_BYTES: Final = 32 << 20
-_MIN_BYTES, _MAX_BYTES = 1 << 10, 4 << 20
+_MIN_BYTES: Final = 1 << 10
+_MAX_BYTES: Final = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -20,15 +22,43 @@ class Evidence:
     seed: int = 1
 
     @cached_property
-    def _pool(self) -> memoryview:
-        return memoryview(Random(self.seed).randbytes(_POOL_BYTES))  # noqa: S311 - no secret
+    def _pool(self) -> bytes:
+        return Random(self.seed).randbytes(_POOL_BYTES)  # noqa: S311 - no secret
+
+    @cached_property
+    def _sizes_bytes(self) -> list[int]:
+        random = Random(f"{self.seed} sizes")  # noqa: S311 - no secret
+        scale = _MAX_BYTES / _MIN_BYTES
+        return [int(_MIN_BYTES * scale ** random.random()) for _ in range(self.files)]
+
+    @cached_property
+    def _digests(self) -> dict[int, str]:
+        return {}
 
     def size_bytes(self, number: int) -> int:
         """Return the length of a file."""
-        share = Random(f"{self.seed} {number}").random()  # noqa: S311
-        return int(_MIN_BYTES * (_MAX_BYTES / _MIN_BYTES) ** share)
+        return self._sizes_bytes[number]
 
-    def content(self, number: int) -> memoryview:
+    def content(self, number: int) -> bytes:
         """Return the bytes of a file."""
-        begin = number * (_POOL_BYTES - _MAX_BYTES) // max(self.files, 1)
+        begin = self._begin(number)
         return self._pool[begin : begin + self.size_bytes(number)]
+
+    def sha256(self, number: int) -> str:
+        """Return the digest of a file in hexadecimal."""
+        if number not in self._digests:
+            self._digests[number] = hashlib.sha256(self.content(number)).hexdigest()
+        return self._digests[number]
+
+    def first_wrong(self, number: int, at: int, found: bytes) -> int | None:
+        """Return the offset of the first byte that is wrong in what was `found` at an offset."""
+        within = found[: max(self.size_bytes(number) - at, 0)]
+        begin = self._begin(number) + at
+        if not self._pool.startswith(within, begin):  # copies nothing: it is asked a lot
+            right = self._pool[begin : begin + len(within)]
+            pairs = enumerate(zip(within, right, strict=True))
+            return at + next(i for i, (is_, ought) in pairs if is_ != ought)
+        return None if len(within) == len(found) else at + len(within)
+
+    def _begin(self, number: int) -> int:
+        return number * (_POOL_BYTES - _MAX_BYTES) // self.files

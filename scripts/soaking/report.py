@@ -1,55 +1,117 @@
-"""What a soak has shown, in words."""
+"""What a soak has shown, in figures and in words."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from math import ceil
+from statistics import median
+from typing import Any, Final
 
-_MIB = 1 << 20
+from soaking.faults import REQUESTS
+from soaking.gauges import Gauges, windows
+
+_MIB: Final = 1 << 20
+_SHARES: Final = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "longest": 1.0}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
     """What was read, how long it took in seconds, what was met, what is wrong."""
 
     seconds: float
     readers: int
     files: int
-    met: dict[str, int]
-    took_s: dict[str, list[float]]
-    failed: int
-    bytes_read: int
-    seen: list[dict[str, Any]]
-    wrong: list[str]
+    faults: float
+    met: dict[str, int] = field(default_factory=dict)
+    took_s: dict[str, list[float]] = field(default_factory=dict)
+    failed: int = 0
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    bytes_read: int = 0
+    idle: Gauges | None = None
+    seen: list[Gauges] = field(default_factory=list)
+    settled: Gauges | None = None
+    warnings: int = 0
+    ended_early: bool = False
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def operations(self) -> int:
+        """Count what readers did."""
+        return sum(map(len, self.took_s.values()))
+
+    @property
+    def ok(self) -> bool:
+        """Whether something was read, and nothing is wrong."""
+        return bool(self.bytes_read) and not self.failed and not self.wrong
 
 
 def quantile(times_s: list[float], share: float) -> float:
     """Return the time in seconds that so large a share of all is not above."""
-    return sorted(times_s)[min(int(share * len(times_s)), len(times_s) - 1)]
+    return sorted(times_s)[max(ceil(share * len(times_s)) - 1, 0)]
+
+
+def figures(outcome: Outcome) -> dict[str, Any]:
+    """Return all that can be counted, as JSON has it."""
+    counted = asdict(outcome)
+    del counted["took_s"]
+    latency_ms = {
+        what: {"times": len(times_s)}
+        | {name: round(quantile(times_s, share) * 1000, 2) for name, share in _SHARES.items()}
+        for what, times_s in sorted(outcome.took_s.items())
+    }
+    verdict = "ok" if outcome.ok else "bad"
+    operations = outcome.operations
+    return counted | {"operations": operations, "latency_ms": latency_ms, "verdict": verdict}
 
 
 def told(outcome: Outcome) -> str:
     """Return the report."""
-    faults = {name: times for name, times in outcome.met.items() if name != "requests"}
-    operations = sum(map(len, outcome.took_s.values()))
-    what = (
-        f"{outcome.readers} readers, {outcome.files} files, {outcome.seconds:g} s: "
-        f"{operations} operations, {outcome.bytes_read / _MIB:.0f} MiB read and compared; "
-        f"{outcome.met.get('requests', 0)} requests, {sum(faults.values())} met a fault"
-    )
+    faults = {name: times for name, times in outcome.met.items() if name != REQUESTS}
     lines = [
-        what,
-        "  " + ", ".join(f"{name} {times}" for name, times in sorted(faults.items())),
-        f"{'':8}{'times':>8}{'p50':>9}{'p99':>9}{'p99.9':>9}{'longest':>9}  ms",
+        f"{outcome.readers} readers, {outcome.files} files, {outcome.seconds:g} s"
+        + (", ended early: " if outcome.ended_early else ": ")
+        + f"{outcome.operations} operations, {outcome.bytes_read / _MIB:.0f} MiB read and compared",
+        f"{outcome.met.get(REQUESTS, 0)} requests, {sum(faults.values())} met a fault: "
+        + (", ".join(f"{name} ({times})" for name, times in sorted(faults.items())) or "none"),
+        f"{outcome.warnings} warnings in the log",
+        *_latencies(outcome),
+        *_gauges(outcome),
+        *(f"FAILED: {_failure(failure)}" for failure in outcome.failures),
+        *(f"WRONG: {wrong}" for wrong in outcome.wrong),
+        f"failed: {outcome.failed}; verdict: {'ok' if outcome.ok else 'bad'}",
     ]
-    for look, times_s in sorted(outcome.took_s.items()):
-        shares = [quantile(times_s, share) * 1000 for share in (0.5, 0.99, 0.999, 1)]
-        figures = "".join(f"{ms:9.1f}" for ms in shares)
-        lines.append(f"{look:8}{len(times_s):8}{figures}")
-    if outcome.seen:
-        warm = outcome.seen[len(outcome.seen) // 4]
-        for name, value in warm.items():
-            last = outcome.seen[-1][name]
-            unit = f"{value / _MIB:.1f} -> {last / _MIB:.1f} MiB" if "bytes" in name else ""
-            lines.append(f"{name}: {unit or f'{value} -> {last}'}, after the warm-up -> at the end")
-    lines.append(f"failed: {outcome.failed}")
-    lines += [f"WRONG: {wrong}" for wrong in outcome.wrong] or ["all is well"]
     return "\n".join(lines)
+
+
+def _latencies(outcome: Outcome) -> list[str]:
+    lines = [f"{'ms':8}{'times':>9}" + "".join(f"{name:>10}" for name in _SHARES)]
+    for what, times_s in sorted(outcome.took_s.items()):
+        shares = (quantile(times_s, share) * 1000 for share in _SHARES.values())
+        lines.append(f"{what:8}{len(times_s):9}" + "".join(f"{ms:10.1f}" for ms in shares))
+    return lines
+
+
+def _gauges(outcome: Outcome) -> list[str]:
+    if outcome.idle is None or not outcome.seen:
+        return []
+    before, after = windows(outcome.seen)
+    lines = [f"{'':13}{'idle':>8}{'warm':>8}{'end':>8}{'idle again':>12}"]
+    for name, idle in asdict(outcome.idle).items():
+        warm, end = (median(asdict(each)[name] for each in some) for some in (before, after))
+        again = None if outcome.settled is None else asdict(outcome.settled)[name]
+        shown = [_shown(name, value) for value in (idle, warm, end, again)]
+        lines.append(f"{_titled(name):13}{shown[0]:>8}{shown[1]:>8}{shown[2]:>8}{shown[3]:>12}")
+    return lines
+
+
+def _titled(name: str) -> str:
+    return "memory, MiB" if name == "memory_bytes" else name
+
+
+def _shown(name: str, value: float | None) -> str:
+    if value is None:
+        return "?"
+    return f"{value / _MIB:.1f}" if name == "memory_bytes" else f"{value:g}"
+
+
+def _failure(failure: dict[str, Any]) -> str:
+    at = "" if failure["offset"] is None else f" at {failure['offset']}"
+    return f"{failure['what']} {failure['path']}{at}: {failure['errno']} {failure['message']}"
