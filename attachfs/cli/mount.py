@@ -281,12 +281,13 @@ def _serve(settings: Any, mountpoint: Path, log_level: str, on_ready: Callable[[
 
     from attachfs.cli.logs import configure
     from attachfs.errors import SetupError
-    from attachfs.mount.limits import forbid_core_dumps, raise_descriptor_limit
+    from attachfs.mount.limits import forbid_core_dumps, raise_descriptor_limit, share_heap
     from attachfs.mount.session import run
 
     configure(log_level)
     raise_descriptor_limit()
     forbid_core_dumps()
+    share_heap()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the mount takes it, to refresh
     try:
         trio.run(lambda: run(settings, mountpoint, on_warning=_warn, on_ready=on_ready))

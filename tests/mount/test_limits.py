@@ -53,3 +53,28 @@ def test_memory_is_taken_as_the_control_group_allows() -> None:
         for most, share in ((256 * _MIB, 8 * _MIB), (5 * _MIB, 5 * _MIB)):
             assert _told(f"{inside}; print(memory_share_bytes({most}))") == str(share)
     assert int(_told(f"print(memory_share_bytes({_MIB}))")) == _MIB
+
+
+_COUNT_HEAPS = """
+import ctypes, threading
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fdopen.restype = ctypes.c_void_p
+together = threading.Barrier(8)
+def allocate():
+    together.wait()
+    for _ in range(1000):
+        libc.malloc(1000)
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc.malloc_info(0, ctypes.c_void_p(libc.fdopen(1, b"w")))
+libc.fflush(None)
+"""
+
+
+def test_threads_allocate_from_one_heap() -> None:
+    """What one of them frees, all others can use."""
+    own = _told(f"exec({_COUNT_HEAPS!r})")
+    shared = _told(f"share_heap(); exec({_COUNT_HEAPS!r})")
+    assert own.count("<heap nr=") > 1
+    assert shared.count("<heap nr=") == 1
