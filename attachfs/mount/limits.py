@@ -39,7 +39,7 @@ def forbid_core_dumps() -> None:
 
 
 def share_heap() -> None:
-    """Have all threads allocate from one heap of the C library's (mallopt(3)), where it has several.
+    """Have all threads allocate from one heap of the C library, where it has several (mallopt(3)).
 
     Each thread's own kept what it had freed, a part of every body that went through it: in ten
     minutes of 64 readers memory grew from 126 to 149 MiB, of which 54 were in use. With one heap it
