@@ -1,7 +1,6 @@
 """Shared fixtures: an archive of the test's own on a real socket, and logs that must stay quiet."""
 
 import os
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from hypothesis import settings
 
 from attachfs.demo.launch import ArchiveConfig, RunningArchive, run_archive
 from tests.support.estates import Estate, serving_estate
+from tests.support.threads import in_thread
 
 # The same examples in every run, whatever the machine's pace; a soak asks for others, and for more.
 _TIMES = int(os.environ.get("ATTACHFS_EXAMPLES", "1"))
@@ -46,40 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @contextmanager
 def serving(config: ArchiveConfig) -> Iterator[RunningArchive]:
     """Run an embedded archive in a thread of its own, for tests that block."""
-    started = threading.Event()
-    running: list[RunningArchive] = []
-    failures: list[BaseException] = []
-    stop: list[tuple[trio.lowlevel.TrioToken, trio.CancelScope]] = []
 
-    async def main() -> None:
-        async with trio.open_nursery() as nursery:
-            running.append(
-                await nursery.start(
-                    lambda task_status: run_archive(config, task_status=task_status)
-                )
-            )
-            stop.append((trio.lowlevel.current_trio_token(), nursery.cancel_scope))
-            started.set()
+    async def serve(task_status: trio.TaskStatus[RunningArchive]) -> None:
+        await run_archive(config, task_status=task_status)
 
-    def thread_main() -> None:
-        try:
-            trio.run(main)
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            failures.append(error)
-        finally:
-            started.set()
-
-    thread = threading.Thread(target=thread_main, name="embedded archive")
-    thread.start()
-    started.wait()
-    try:
-        if failures:
-            raise failures[0]
-        yield running[0]
-    finally:
-        for token, scope in stop:
-            token.run_sync_soon(scope.cancel)
-        thread.join()
+    with in_thread(serve, name="embedded archive") as running:
+        yield running
 
 
 @pytest.fixture

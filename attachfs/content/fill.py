@@ -105,11 +105,11 @@ class Fill:
 
     def _idle_s(self) -> float:
         """Return for how long the download has not moved on."""
-        return 0.0 if self._moved_s is None else time.monotonic() - self._moved_s
+        return _since_s(self._moved_s)
 
     def stagnant_s(self) -> float:
         """Return for how long no bytes have come that had not come before; 0 before the first."""
-        return 0.0 if self._grown_s is None else time.monotonic() - self._grown_s
+        return _since_s(self._grown_s)
 
     def give_up(self) -> None:
         """Make the thread stop at its next chunk."""
@@ -197,3 +197,7 @@ class Fill:
     def _check_same(self, again: RunningDigest) -> None:
         if again.hexdigest() != self._digest.hexdigest():
             raise self._expected.mismatch("the server sent other bytes the second time", None)
+
+
+def _since_s(at_s: float | None) -> float:
+    return 0.0 if at_s is None else time.monotonic() - at_s

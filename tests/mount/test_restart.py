@@ -94,7 +94,6 @@ def test_what_one_knows_is_no_secret_shared(
     mount: Callable[..., Mount], archive: Steering, run: Run, tmp_path: Path
 ) -> None:
     """Other credentials over the same cache directory get what the server tells them."""
-    running = archive.running
     cache = ("--cache-dir", tmp_path / "cache", "--metadata-ttl", "1h")
     first = mount(*cache)
     assert _walk(run, first.path / "assets")
@@ -105,7 +104,7 @@ def test_what_one_knows_is_no_secret_shared(
     archive.reset()
     second = mount(
         *cache,
-        *("--client-id", running.client_id, "--client-secret-file", running.client_secret_file),
+        *archive.client,
         credentials=False,
     )
     second.expected_warnings.add("403")

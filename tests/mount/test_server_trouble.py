@@ -1,18 +1,16 @@
 """Whatever the server does, each reader gets the errno for it and the mount stays up."""
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
 from attachfs.demo.estate import SAMPLE
 from tests.support.mounts import Mount, Steering
-from tests.support.outcomes import outcome
+from tests.support.outcomes import answering, outcome
 
 pytestmark = pytest.mark.mount
 
@@ -46,24 +44,6 @@ def _photo(mounted: Mount) -> Path:
     return mounted.asset("container") / SAMPLE["blob:container-photo"]
 
 
-@contextmanager
-def _answering(mounted: Mount) -> Iterator[None]:
-    """Have the server answer others all the while."""
-    over = threading.Event()
-
-    def ask() -> None:
-        while not over.wait(0.02):
-            assert not (mounted.path / "assets" / str(uuid4())).exists()
-
-    with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(ask)
-        try:
-            yield
-        finally:
-            over.set()
-        asking.result()
-
-
 @pytest.fixture(scope="module")
 def hasty(shared_mount: Callable[..., Mount]) -> Mount:
     """The shared archive, mounted by somebody who does not wait long for trouble to pass."""
@@ -81,7 +61,7 @@ def test_every_answer_has_its_errno(hasty: Mount, shared_archive: Steering) -> N
         shared_archive.fail_next(path_regex=f"/{uuid}$", times=99, **answer)
         readers.append((directories[number % len(directories)] / uuid / "event.json").read_text)
     # A server that answers nobody at all is another matter: an outage.
-    with _answering(hasty), ThreadPoolExecutor(len(readers)) as pool:
+    with answering(hasty.path / "assets"), ThreadPoolExecutor(len(readers)) as pool:
         names = list(pool.map(outcome, readers))
     answers = [answer for answer, _ in _ANSWERS]
     assert list(zip(answers, names, strict=True)) == list(_ANSWERS)

@@ -346,7 +346,7 @@ def test_clocks_that_jump_change_nothing(mount: Callable[..., Mount], archive: S
     running = archive.running
     known, later = attach(running, _SMALL_BYTES, _LARGE_BYTES), attach(running, _SMALL_BYTES)
     options = (
-        *("--client-id", running.client_id, "--client-secret-file", running.client_secret_file),
+        *archive.client,
         *("--metadata-ttl", "1h", "--stale-ok", "0s"),
     )
     first = mount(*options, credentials=False, program=shifted())

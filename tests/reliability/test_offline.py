@@ -332,7 +332,7 @@ def test_client_credentials_need_no_server_to_mount(
     running = archive.running
     options = (
         *("--url", relay.url, *_LIFETIMES),
-        *("--client-id", running.client_id, "--client-secret-file", running.client_secret_file),
+        *archive.client,
     )
     first = mount(*options, credentials=False)
     walked = _walk(run, first.path)
@@ -370,17 +370,15 @@ def test_what_is_not_known_is_not_mounted_while_the_server_is_away(
     mount: Callable[..., Mount], attachfs: Run, archive: Steering, relay: Relay, tmp_path: Path
 ) -> None:
     """An index of nobody's, of somebody else's or of another server: one sentence, exit 31."""
-    running = archive.running
     first = mount("--url", relay.url, "--cache-dir", tmp_path / "known")
     assert len(list((first.path / "assets").iterdir())) > 2
     assert first.end() == 0
     relay.leave()
     token = ("--token-file", archive.token_file)
-    client = ("--client-id", running.client_id, "--client-secret-file", running.client_secret_file)
     other = relay.url.replace("127.0.0.1", "localhost")
     attempts = {
         "nobody's": (tmp_path / "new", relay.url, token),
-        "somebody else's": (tmp_path / "known", relay.url, client),
+        "somebody else's": (tmp_path / "known", relay.url, archive.client),
         "another server's": (tmp_path / "known", other, token),
     }
 

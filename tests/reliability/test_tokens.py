@@ -34,22 +34,25 @@ def _row(fault: str, where: str, tried: int, errno: str = "") -> Iterator[None]:
 
 
 @pytest.fixture
+def token_file(archive: Steering, tmp_path: Path) -> Path:
+    """A file of the test's own with the archive's token."""
+    path = tmp_path / "token"
+    path.touch(mode=0o600)
+    path.write_text(archive.token_file.read_text())
+    return path
+
+
+@pytest.fixture
 def photo() -> Callable[[Mount], Path]:
     """Find an attachment that anybody with a token may read."""
     return lambda mounted: mounted.asset("container") / SAMPLE["blob:container-photo"]
 
 
 def test_a_new_token_in_the_file_is_used(
-    mount: Callable[..., Mount],
-    archive: Steering,
-    tmp_path: Path,
-    photo: Callable[[Mount], Path],
+    mount: Callable[..., Mount], token_file: Path, photo: Callable[[Mount], Path]
 ) -> None:
     """A refused token is EACCES until somebody writes a good one; the mount stays up."""
-    token_file = tmp_path / "token"
-    token_file.touch(mode=0o600)
-    good = archive.token_file.read_text()
-    token_file.write_text(good)
+    good = token_file.read_text()
     mounted = mount("--token-file", token_file, "--metadata-ttl", "0s", credentials=False)
     mounted.expected_warnings.add("the server answered 401")
     assert photo(mounted).read_bytes()
@@ -66,15 +69,9 @@ def test_a_new_token_in_the_file_is_used(
 
 
 def test_an_unusable_token_file_leaves_the_last_good_token_in_use(
-    mount: Callable[..., Mount],
-    archive: Steering,
-    tmp_path: Path,
-    photo: Callable[[Mount], Path],
+    mount: Callable[..., Mount], token_file: Path, photo: Callable[[Mount], Path]
 ) -> None:
     """A file that goes, or that others can read, is told once and changes nothing."""
-    token_file = tmp_path / "token"
-    token_file.touch(mode=0o600)
-    token_file.write_text(archive.token_file.read_text())
     mounted = mount("--token-file", token_file, "--metadata-ttl", "0s", credentials=False)
     mounted.expected_warnings.add("keeping the last good token")
     with _row("the token's file becomes readable for others, and goes", "a file", 2):
@@ -89,15 +86,7 @@ def test_an_app_registration_renews_its_token(
 ) -> None:
     """A token that is refused is exchanged once, and no reader notices."""
     running = archive.running
-    mounted = mount(
-        "--client-id",
-        running.client_id,
-        "--client-secret-file",
-        running.client_secret_file,
-        "--metadata-ttl",
-        "0s",
-        credentials=False,
-    )
+    mounted = mount(*archive.client, "--metadata-ttl", "0s", credentials=False)
     assert photo(mounted).read_bytes()
     archive.reset()
     archive.revoke_tokens()
@@ -114,13 +103,10 @@ def test_an_app_registration_renews_its_token(
 def test_an_expired_token_is_refused_until_there_is_a_new_one(
     mount: Callable[..., Mount],
     archive: Steering,
-    tmp_path: Path,
+    token_file: Path,
     photo: Callable[[Mount], Path],
 ) -> None:
     """Reading and listing are EACCES, the mount stays; a good token ends it without a remount."""
-    token_file = tmp_path / "token"
-    token_file.touch(mode=0o600)
-    token_file.write_text(archive.token_file.read_text())
     lifetimes = ("--metadata-ttl", "0s", "--negative-ttl", "0s")
     mounted = mount("--token-file", token_file, *lifetimes, credentials=False)
     mounted.expected_warnings.add("JWT is expired")
@@ -143,10 +129,8 @@ def test_a_token_is_renewed_before_it_ends(
     """No request is ever sent with one that has ended; nothing secret is in the log, even so."""
     archive.switch(token_lifetime_s=2)
     running = archive.running
-    credentials = ("--client-id", running.client_id, "--client-secret-file")
     mounted = mount(
-        *credentials,
-        running.client_secret_file,
+        *archive.client,
         *("--metadata-ttl", "0s", "--log-level", "debug"),
         credentials=False,
     )
@@ -169,10 +153,7 @@ def test_a_secret_that_is_no_longer_good_is_refused(
 ) -> None:
     """Once the last token ends, all is EACCES and told, and the mount stays."""
     running = archive.running
-    credentials = ("--client-id", running.client_id, "--client-secret-file")
-    mounted = mount(
-        *credentials, running.client_secret_file, "--metadata-ttl", "0s", credentials=False
-    )
+    mounted = mount(*archive.client, "--metadata-ttl", "0s", credentials=False)
     mounted.expected_warnings.add("the server refused client id")
     assert photo(mounted).read_bytes()
     running.archive.identities.regenerate_secret(running.client_id)
@@ -190,9 +171,8 @@ def test_a_token_that_ends_in_mid_download_costs_no_byte(
     """What breaks off is gone on with, with another token, and no reader notices."""
     running = archive.running
     evidence = attach(running, _LARGE_BYTES)
-    client = ("--client-id", running.client_id, "--client-secret-file", running.client_secret_file)
     with faulty(archive.url) as proxy:
-        mounted = mount("--url", proxy.url, *client, credentials=False)
+        mounted = mount("--url", proxy.url, *archive.client, credentials=False)
         assert (mounted.path / evidence.path).stat()
         archive.reset()
         download = f"/{evidence.attachments[0]}(\\?|$)"
@@ -217,10 +197,8 @@ def test_a_token_endpoint_that_is_down_is_done_without(
 ) -> None:
     """The last token serves to its end; then all is an error, until the endpoint is back."""
     archive.switch(token_lifetime_s=2)
-    running = archive.running
-    client = ("--client-id", running.client_id, "--client-secret-file", running.client_secret_file)
     lifetimes = ("--metadata-ttl", "0s", "--negative-ttl", "0s", "--stale-ok", "0s")
-    mounted = mount(*client, *lifetimes, "--timeout", "2s", credentials=False)
+    mounted = mount(*archive.client, *lifetimes, "--timeout", "2s", credentials=False)
     mounted.expected_warnings.add("token")
     assert photo(mounted).read_bytes()
     archive.fail_next(path_regex="/token$", status=503, times=9999)
@@ -246,10 +224,8 @@ def test_a_clock_that_is_wrong_renews_no_token_too_late(
 ) -> None:
     """Tokens are counted by how long they last, not by when they end."""
     archive.switch(token_lifetime_s=2)
-    running = archive.running
-    client = ("--client-id", running.client_id, "--client-secret-file", running.client_secret_file)
     program = shifted(fast_s)
-    mounted = mount(*client, "--metadata-ttl", "0s", credentials=False, program=program)
+    mounted = mount(*archive.client, "--metadata-ttl", "0s", credentials=False, program=program)
     archive.reset()
 
     def renewed() -> bool:

@@ -25,6 +25,8 @@ from urllib.parse import urlsplit
 import trio
 import trustme
 
+from tests.support.threads import in_thread
+
 _BLOCK_BYTES = 256 * 1024
 _HEAD_END = b"\r\n\r\n"
 _BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError, OSError)
@@ -613,14 +615,14 @@ class FaultProxy:
     def _call(self, work: Callable[[], Awaitable[None]]) -> None:
         trio.from_thread.run(work, trio_token=self._token)
 
-    async def run(self, started: Callable[[], None]) -> None:
-        """Serve until cancelled; `started` is called once it listens."""
+    async def run(self, task_status: trio.TaskStatus[None]) -> None:
+        """Serve until cancelled; started once it listens."""
         self._token = trio.lowlevel.current_trio_token()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._gone.set()
             await self._come_back()
-            started()
+            task_status.started()
             await trio.sleep_forever()
 
     async def _release(self) -> None:
@@ -794,7 +796,7 @@ def faulty(upstream_url: str, *, tls: bool = False) -> Iterator[FaultProxy]:
         if tls:
             context, ca_file = _certified(Path(directory))
         proxy = FaultProxy(upstream_url, context, ca_file)
-        with _running(proxy):
+        with in_thread(proxy.run, name="fault proxy"):
             yield proxy
 
 
@@ -805,37 +807,3 @@ def _certified(directory: Path) -> tuple[ssl.SSLContext, Path]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
     return context, ca_file
-
-
-@contextmanager
-def _running(proxy: FaultProxy) -> Iterator[None]:
-    started = threading.Event()
-    scope = trio.CancelScope()
-    tokens: list[trio.lowlevel.TrioToken] = []
-    failures: list[BaseException] = []
-
-    async def main() -> None:
-        tokens.append(trio.lowlevel.current_trio_token())
-        with scope:
-            await proxy.run(started.set)
-
-    def thread_main() -> None:
-        try:
-            trio.run(main)
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            failures.append(error)
-        finally:
-            started.set()
-
-    thread = threading.Thread(target=thread_main, name="fault proxy")
-    thread.start()
-    started.wait()
-    try:
-        if not failures:
-            yield
-    finally:
-        with suppress(trio.RunFinishedError):
-            tokens[0].run_sync_soon(scope.cancel)
-        thread.join()
-    if failures:
-        raise failures[0]

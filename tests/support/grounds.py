@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from attachfs.demo.launch import ArchiveConfig, RunningArchive
 from tests.conftest import serving
-from tests.support.archives import declared, uuid_in
+from tests.support.archives import uuid_in
+from tests.support.evidence import attach, record_event
 from tests.support.faultproxy import Fault, FaultProxy, Status, faulty
 from tests.support.mounts import Mount, Steering, bare_environment, mounting
-from tests.support.outcomes import WELL, outcome, until
+from tests.support.outcomes import WELL, answering, outcome, until
 from tests.support.reliability import ANSWERED, REFUSED, SURVIVED, Row, record
 
 RECORD, LISTING, INFO, OPEN = "record", "listing page", "/info", "/info of an open"
@@ -34,8 +33,6 @@ MOMENT_S = 1.0
 _PAGE_LIMIT, _EVENTS = 2, 3
 # No more, lest so many failures in a row pass for an outage.
 _AT_ONCE = 6
-_NOBODY = "00000000-0000-4000-8000-"
-_serial = count()
 _making = threading.Lock()
 
 
@@ -100,7 +97,7 @@ class Grounds:
                 for each in made:
                     self.proxy.add(case.fault, each.path_regex, case.times)
             begin()
-            with self._answering() if others else nullcontext():
+            with answering(self.mounted.path / "assets") if others else nullcontext():
                 return list(pool.map(self._measured, made))
 
     def cut(self) -> None:
@@ -132,25 +129,6 @@ class Grounds:
         requests = sum(re.search(one.path_regex, each.path) is not None for each in asked)
         return Met(one.place, ended, took_s, requests)
 
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        """Have others answered all the while."""
-        over = threading.Event()
-        self.proxy.choose(lambda path: Status(404) if _NOBODY in path else None)
-        assets = self.mounted.path / "assets"
-
-        def ask() -> None:
-            while not over.wait(0.02):  # never the same: the kernel remembers who is not there
-                assert not (assets / f"{_NOBODY}{next(_serial):012}").exists()
-
-        with ThreadPoolExecutor(1) as pool:
-            asking = pool.submit(ask)
-            try:
-                yield
-            finally:
-                over.set()
-            asking.result()
-
     def _try(self, place: str) -> _Try:
         """Make something of a place that nobody knows yet."""
         if place == RECORD:
@@ -162,7 +140,7 @@ class Grounds:
         return self._bytes(place)
 
     def _record(self) -> _Try:
-        asset, event = self._happened(1)
+        asset, (event,) = self._happened(1)
         events = self.mounted.path / "assets" / asset / "events"
         path = f"assets/{asset}/events/{event}"
 
@@ -173,7 +151,7 @@ class Grounds:
 
     def _listing(self) -> _Try:
         """Have the events of an asset listed, of which the second page is met."""
-        asset, *_ = self._happened(_EVENTS)
+        asset, _ = self._happened(_EVENTS)
         events = self.mounted.path / "assets" / asset / "events"
 
         def read() -> object:
@@ -192,48 +170,31 @@ class Grounds:
         return _Try(LISTING, f"assets/{asset}/events\\?.*page_token=", read, right, events)
 
     def _info(self) -> _Try:
-        asset, blob = self._attached(Random(next(_serial)).randbytes(SMALL_BYTES))  # noqa: S311
-        directory = self.mounted.path / "assets" / asset
-        sidecar = directory / f"{blob}.info.json"
+        evidence = attach(self.archive.running, SMALL_BYTES)
+        path = self.mounted.path / evidence.path
 
         def read() -> object:
-            return json.loads(sidecar.read_bytes())
+            return json.loads(path.with_name(f"{path.name}.info.json").read_bytes())
 
         def right() -> object:
-            return self.archive.record(f"attachments/assets/{asset}/{blob}/info")
+            return self.archive.record(f"attachments/{evidence.path}/info")
 
-        return _Try(INFO, f"/{blob}/info$", read, right, directory)
+        return _Try(INFO, f"/{path.name}/info$", read, right, path.parent)
 
     def _bytes(self, place: str) -> _Try:
-        seed = next(_serial)
         size_bytes = LARGE_BYTES if place == LARGE else SMALL_BYTES
-
-        def content() -> bytes:
-            return Random(seed).randbytes(size_bytes)  # noqa: S311 - no secret
-
-        asset, blob = self._attached(content())
-        path = self.mounted.path / "assets" / asset / blob
+        evidence = attach(self.archive.running, size_bytes)
+        path = self.mounted.path / evidence.path
         if place == OPEN:  # whose right to read is asked for by its /info
-            return _Try(place, f"/{blob}/info$", path.read_bytes, content, path.parent)
-        return _Try(place, f"/{blob}(\\?|$)", path.read_bytes, content, path)
+            pattern, known = f"/{path.name}/info$", path.parent
+        else:
+            pattern, known = f"/{path.name}(\\?|$)", path
+        return _Try(place, pattern, path.read_bytes, lambda: evidence.content, known)
 
-    def _attached(self, content: bytes) -> tuple[str, str]:
-        demo = self.archive.running.archive
-        blob = demo.create_blob(content)
-        asset = uuid_in(demo.create_asset({"attributes": {"proof": declared(blob)}}))
-        return asset, uuid_in(blob)
-
-    def _happened(self, times: int) -> list[str]:
-        """Make an asset with events; return the UUIDs of all."""
-        demo = self.archive.running.archive
-        asset = uuid_in(demo.create_asset({"attributes": {}}))
-        body: dict[str, Any] = {
-            "operation": "Record",
-            "behaviour": "RecordEvidence",
-            "event_attributes": {"arc_display_type": "Check"},
-            "asset_attributes": {},
-        }
-        return [asset, *(uuid_in(demo.create_event(asset, body)) for _ in range(times))]
+    def _happened(self, times: int) -> tuple[str, list[str]]:
+        """Make an asset with events; return the UUIDs of it and of those."""
+        evidence = attach(self.archive.running)
+        return evidence.asset, [record_event(self.archive.running, evidence) for _ in range(times)]
 
 
 @contextmanager

@@ -47,6 +47,12 @@ class Steering:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
+    @property
+    def client(self) -> tuple[object, ...]:
+        """The options of a mount that has an app registration's credentials."""
+        client_id, secret_file = self.running.client_id, self.running.client_secret_file
+        return ("--client-id", client_id, "--client-secret-file", secret_file)
+
     def switch(self, **switches: Any) -> None:
         """Throw switches."""
         self._http.patch("/switches", json=switches).raise_for_status()

@@ -1,8 +1,13 @@
 """How an operation ended, by the name of its errno, and waiting for what takes a moment."""
 
 import errno
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
 
 from tests.support.mounts import PATIENCE_S
 
@@ -25,3 +30,24 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline_s, "it does not happen"
         time.sleep(_PAUSE_S)
+
+
+@contextmanager
+def answering(assets: Path) -> Iterator[None]:
+    """Have the server of a mount answer others all the while: one that answers nobody is away.
+
+    `assets` is asked for what is not there, never for the same: the kernel remembers that.
+    """
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.02):
+            assert not (assets / str(uuid4())).exists()
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        try:
+            yield
+        finally:
+            over.set()
+        asking.result()
