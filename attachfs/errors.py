@@ -25,6 +25,7 @@
     |- Closing                        ENOTCONN      the mount is being taken down
     `- SetupError                     EINVAL        a mistake of the user; carries an exit code
        |- UsageError                  2
+       |- BadConfiguration            3
        |- MountpointMissing           10
        |- MountpointNotEmpty          11
        |- AlreadyMounted              12
@@ -41,6 +42,7 @@
        |- NoFuseDevice                40
        |- NoFusermount                41
        |- MountFailed                 42
+       |- CacheUnusable               43
        `- DemoUnavailable             50
 
 No other module names an errno: the mapping of HTTP and transport failures to these classes is
@@ -237,6 +239,12 @@ class UsageError(SetupError):
     exit_code = 2
 
 
+class BadConfiguration(SetupError):
+    """Refuse a configuration file that cannot be read, or says what makes no sense."""
+
+    exit_code = 3
+
+
 class MountpointMissing(SetupError):
     """Refuse a mount point that is not a directory."""
 
@@ -331,6 +339,12 @@ class MountFailed(SetupError):
     """Say that the kernel or libfuse refused the mount."""
 
     exit_code = 42
+
+
+class CacheUnusable(SetupError):
+    """Refuse a cache directory that is not ours to write."""
+
+    exit_code = 43
 
 
 class DemoUnavailable(SetupError):

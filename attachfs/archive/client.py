@@ -8,7 +8,6 @@ from typing import Final, Self, TypeVar
 from urllib.parse import urlencode
 
 import httpx
-import structlog
 import trio
 
 from attachfs.archive import faults
@@ -26,6 +25,7 @@ from attachfs.archive.replies import (
     redirected,
 )
 from attachfs.archive.retries import retried
+from attachfs.archive.traffic import Traffic
 from attachfs.errors import AttachfsError, BadReply, Busy, ServerFault, TimedOut
 
 T = TypeVar("T")
@@ -35,19 +35,24 @@ _LARGE_ANSWER_BYTES: Final = 256 * 1024
 
 _SETTLED_CONNECT_S: Final = 2.0
 
-_log = structlog.get_logger(__name__)
-
 
 class Archive:
     """Send requests to one archive.
 
     `timeout_s` bounds each call with all its retries. Every method raises errors of
     `attachfs.errors` alone and may be cancelled at any time; its connection is then closed.
-    `outage` knows whether the server answers.
+    `outage` knows whether the server answers, `traffic` counts what was asked.
     """
 
-    def __init__(self, http: httpx.AsyncClient, *, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        *,
+        timeout_s: float = 30.0,
+        traffic: Traffic | None = None,
+    ) -> None:
         self._http = http
+        self.traffic = traffic or Traffic()
         self._timeout_s = timeout_s
         self._url = str(http.base_url).rstrip("/")
         self._timeouts = http.timeout.as_dict()
@@ -167,6 +172,7 @@ class Archive:
                         body += chunk
                         if len(body) > max_bytes:
                             break
+                self.traffic.received(len(body))
                 return bytes(body)
             finally:
                 await _close(response)
@@ -224,20 +230,17 @@ class Archive:
         request = httpx.Request("GET", url, headers=self._http.headers, extensions=extensions)
         auth = None if is_public(path) else httpx.USE_CLIENT_DEFAULT
         for _ in range(MAX_REDIRECTS + 1):
-            started_s = trio.current_time()
+            trace = self.traffic.begin(path)
             try:
                 response = await self._http.send(request, auth=auth, stream=True)
             except httpx.HTTPError as error:
-                raise faults.from_transport(error, subject=path) from error
+                failure = faults.from_transport(error, subject=path)
+                trace.failed(failure)
+                raise failure from error
             except httpx.InvalidURL as error:  # httpx looks at where a redirect points, too
                 raise BadReply(f"{path}: a redirect to nowhere") from error
             self._server_clock.told(response.headers.get("date"))
-            _log.debug(
-                "request",
-                path=path,
-                status=response.status_code,
-                ms=round((trio.current_time() - started_s) * 1000, 1),
-            )
+            trace.answered(response.status_code, response.headers)
             if not response.has_redirect_location:
                 return response
             try:

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from attachfs.archive.faults import from_status
-from attachfs.archive.secrets import Secret, bearer_of, parse_token, read_private
+from attachfs.archive.secrets import Secret, bearer_of, expiry_of, parse_token, read_private
 from attachfs.errors import (
     AttachfsError,
     BadReply,
@@ -48,6 +48,10 @@ class Credentials(Protocol):
     def remedy(self) -> str:
         """What a person can do once the server refuses the token."""
 
+    @property
+    def left_s(self) -> float | None:
+        """For how many seconds the token still serves, below 0 once it is over; None if unknown."""
+
     def current(self) -> Secret | None:
         """Return the token to send, or None where one must be exchanged for first."""
 
@@ -59,6 +63,11 @@ class Credentials(Protocol):
 
     def rejected(self, token: Secret) -> bool:
         """Tell, after a 401, whether another token than the one refused is to be had."""
+
+
+def _left_s(token: Secret) -> float | None:
+    expiry_s = expiry_of(token)
+    return None if expiry_s is None else expiry_s - time.time()
 
 
 def _digest_of(token: Secret) -> str:
@@ -75,6 +84,11 @@ class GivenToken:
     def identity(self) -> str:
         """Whom the token says it is of, else a digest of it."""
         return bearer_of(self._token) or _digest_of(self._token)
+
+    @property
+    def left_s(self) -> float | None:
+        """For how many seconds it serves, by its own word."""
+        return _left_s(self._token)
 
     @property
     def remedy(self) -> str:
@@ -118,6 +132,11 @@ class TokenFile:
     def identity(self) -> str:
         """Whom the token says it is of, else the file, else a digest of it."""
         return self._identity
+
+    @property
+    def left_s(self) -> float | None:
+        """For how many seconds the token serves, by its own word."""
+        return _left_s(self._token)
 
     @property
     def remedy(self) -> str:
@@ -200,6 +219,11 @@ class ClientCredentials:
     def identity(self) -> str:
         """The app registration's id."""
         return f"client {self._client_id}"
+
+    @property
+    def left_s(self) -> float | None:
+        """For how many seconds the token serves; another one is got before its end."""
+        return None if self._token is None else self._over_at_s - self._now_s()
 
     @property
     def remedy(self) -> str:

@@ -13,6 +13,7 @@ from attachfs.errors import CredentialsExposed, CredentialsUnusable
 
 _MAX_BYTES: Final = 64 * 1024  # a token is a few kilobytes
 _BEARER_CLAIMS: Final = ("iss", "jit_tenant_id", "sub", "client_id")
+_LATEST_S: Final = 253402300800.0  # the year 10000
 # RFC 6750 section 2.1, the characters of a bearer token.
 _BEARER: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 
@@ -105,11 +106,24 @@ def bearer_of(token: Secret) -> str | None:
 
     Nothing is verified: it tells identities apart, and says nothing of rights.
     """
+    claims = _claims_of(token)
+    named = [f"{name}={claims[name]}" for name in _BEARER_CLAIMS if claims.get(name)]
+    return " ".join(named) or None
+
+
+def expiry_of(token: Secret) -> float | None:
+    """Return when a JWT ends, by its own word, in seconds since 1970 UTC; None where unknown."""
+    end = _claims_of(token).get("exp")
+    if isinstance(end, bool) or not isinstance(end, int | float) or not 0 < end < _LATEST_S:
+        return None
+    return float(end)
+
+
+def _claims_of(token: Secret) -> dict[str, Any]:
+    """Return what a JWT says, unverified; nothing of a token that is none."""
     parts = token.reveal().split(".")
     try:
         payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-        claims = msgspec.json.decode(payload, type=dict[str, Any])
+        return msgspec.json.decode(payload, type=dict[str, Any])
     except (IndexError, ValueError, msgspec.MsgspecError, RecursionError):
-        return None
-    named = [f"{name}={claims[name]}" for name in _BEARER_CLAIMS if claims.get(name)]
-    return " ".join(named) or None
+        return {}

@@ -18,6 +18,7 @@ from attachfs.archive.replies import (
     check_encoding,
     redirected,
 )
+from attachfs.archive.traffic import Traffic
 from attachfs.errors import AttachfsError, BadReply
 
 
@@ -36,8 +37,9 @@ class Streams:
     Raises errors of `attachfs.errors` alone. Nothing is retried here.
     """
 
-    def __init__(self, http: BulkClient) -> None:
+    def __init__(self, http: BulkClient, traffic: Traffic | None = None) -> None:
         self._http = http
+        self._traffic = traffic or Traffic()
 
     def connect(self) -> None:
         """Have a connection ready for the next body; blocks, and raises nothing."""
@@ -66,7 +68,7 @@ class Streams:
             yield Stream(
                 offset=offset,
                 length_bytes=None if length_bytes is None else offset + length_bytes,
-                chunks=_chunks(response, subject=download.path),
+                chunks=_chunks(response, self._traffic, subject=download.path),
             )
         finally:
             response.close()
@@ -87,12 +89,16 @@ class Streams:
         )
         auth = None if is_public(download.path) else httpx.USE_CLIENT_DEFAULT
         for _ in range(MAX_REDIRECTS + 1):
+            trace = self._traffic.begin(download.path, offset=offset)
             try:
                 response = self._http.send(request, auth=auth, stream=True)
             except httpx.HTTPError as error:
-                raise faults.from_transport(error, subject=download.path) from error
+                failure = faults.from_transport(error, subject=download.path)
+                trace.failed(failure)
+                raise failure from error
             except httpx.InvalidURL as error:  # httpx looks at where a redirect points, too
                 raise BadReply(f"{download.path}: a redirect to nowhere") from error
+            trace.answered(response.status_code, response.headers)
             if not response.has_redirect_location:
                 return response
             try:
@@ -123,8 +129,10 @@ def _refusal(response: httpx.Response, *, subject: str) -> AttachfsError:
     )
 
 
-def _chunks(response: httpx.Response, *, subject: str) -> Iterator[bytes]:
+def _chunks(response: httpx.Response, traffic: Traffic, *, subject: str) -> Iterator[bytes]:
     try:
-        yield from response.iter_raw()
+        for chunk in response.iter_raw():
+            traffic.received(len(chunk))
+            yield chunk
     except httpx.HTTPError as error:
         raise faults.from_transport(error, subject=subject) from error

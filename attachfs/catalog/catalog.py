@@ -72,6 +72,7 @@ class Catalog:
         self.metadata_ttl_s = metadata_ttl_s
         self.negative_ttl_s = negative_ttl_s
         basis = Basis(index, nursery, self._clock, Trouble(), negative_ttl_s, stale_ok_s)
+        self.lookups = basis.lookups
         self._records: Memo[Holder, Record] = Memo(
             basis,
             Codec(record_key, lambda record: record.raw, _load_record, _same_record),

@@ -1,7 +1,7 @@
 """Remember answers for a while, refusals for a shorter one, and ask for each just once."""
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -34,6 +34,15 @@ CANNOT_ASK: Final = (*_AWAY, ServerFault, Busy)
 _FUTURE_S: Final = 5.0
 
 
+@dataclass(slots=True)
+class Lookups:
+    """Count how answers were come by: already known, asked for, or old and served nevertheless."""
+
+    known: int = 0
+    asked: int = 0
+    stale: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Basis:
     """Hold what all memos of one archive share; durations in seconds."""
@@ -44,6 +53,7 @@ class Basis:
     trouble: Trouble
     negative_ttl_s: float
     stale_ok_s: float
+    lookups: Lookups = field(default_factory=Lookups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +143,11 @@ class Memo(Generic[K, V]):
         if known is not None:
             limit_s = max_age_s(known.value) if callable(max_age_s) else max_age_s
             if self._is_fresh(key, known, limit_s, now_s):
+                self._basis.lookups.known += 1
                 return known.value
         refused = self._refusals.get(key) if self._refusals else None
         if refused is not None and now_s < refused.until_s:
+            self._basis.lookups.known += 1
             raise refused.error.with_traceback(None)
         # Of the future, it is of unknown age.
         if known is None or abs(now_s - known.at_s) >= limit_s + self._basis.stale_ok_s:
@@ -288,22 +300,26 @@ class Memo(Generic[K, V]):
     async def _confirmed(self, key: K, fetch: Callable[[], Awaitable[V]], known: Known[V]) -> V:
         if self._basis.trouble.away:
             self._probe(key, fetch)
-            return known.value
+            return self._stale(known)
         try:
             return await self._flights.join(key, lambda: self._fetch(key, fetch))
         except _AWAY:
-            return known.value
+            return self._stale(known)
 
     async def _renewed(self, key: K, fetch: Callable[[], Awaitable[V]], known: Known[V]) -> V:
         if self._basis.trouble.slow:
             self._probe(key, fetch)
-            return known.value
+            return self._stale(known)
         with trio.move_on_after(_PATIENCE_S):
             try:
                 return await self._flights.join(key, lambda: self._fetch(key, fetch), kept=True)
             except CANNOT_ASK:
-                return known.value
+                return self._stale(known)
         self._basis.trouble.note_slow()
+        return self._stale(known)
+
+    def _stale(self, known: Known[V]) -> V:
+        self._basis.lookups.stale += 1
         return known.value
 
     def _probe(self, key: K, fetch: Callable[[], Awaitable[V]]) -> None:
@@ -322,6 +338,7 @@ class Memo(Generic[K, V]):
     async def _fetch(self, key: K, fetch: Callable[[], Awaitable[V]]) -> V:
         while True:  # once more where it was told to be asked for again meanwhile
             asked_s = self._basis.clock.now_s()
+            self._basis.lookups.asked += 1
             try:
                 value = await fetch()
             except (NotFound, Denied) as error:

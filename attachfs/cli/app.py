@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from attachfs.cli.fstab import rewritten
 from attachfs.errors import SetupError
 
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
@@ -16,6 +17,9 @@ _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 _COMMANDS: Final[Mapping[str, str]] = {
     "mount": "Mount an archive on a directory.",
     "umount": "Unmount it.",
+    "config": "Show what the configuration comes to.",
+    "status": "Show how mounts fare.",
+    "metrics": "Print the measurements of a mount, for Prometheus.",
     "refresh": "Forget what the server may have changed.",
     "demo": "Serve a sample archive and mount it, to try things.",
     "serve": "Serve an archive of your own on this machine, without a mount.",
@@ -70,7 +74,7 @@ def main() -> None:
     """
     _open_standard_streams()
     try:
-        status = app.main(prog_name="attachfs", standalone_mode=False)
+        status = app.main(rewritten(sys.argv[1:]), prog_name="attachfs", standalone_mode=False)
     except SetupError as error:
         print(f"attachfs: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -1,9 +1,11 @@
-"""Choose the credentials among options and environment; options win."""
+"""Choose the credentials among options, environment and configuration, in this order."""
 
 import ctypes
 import os
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 from click.core import ParameterSource
@@ -12,35 +14,59 @@ from attachfs.archive.credentials import ClientCredentials, Credentials, GivenTo
 from attachfs.archive.secrets import Secret, parse_token, read_private
 from attachfs.errors import NoCredentials, UsageError
 
-_TOKEN_VARIABLE: Final = "DATATRAILS_AUTHTOKEN"  # noqa: S105 - a variable's name
-_SECRET_VARIABLE: Final = "DATATRAILS_APPREG_SECRET"  # noqa: S105 - a variable's name
+TOKEN_VARIABLE: Final = "DATATRAILS_AUTHTOKEN"  # noqa: S105 - a variable's name
+SECRET_VARIABLE: Final = "DATATRAILS_APPREG_SECRET"  # noqa: S105 - a variable's name
 
 
-def choose(
-    context: click.Context,
-    *,
-    url: str,
-    token_file: Path | None,
-    client_id: str | None,
-    client_secret_file: Path | None,
-) -> Credentials:
-    """Return the credentials to use, read and checked.
+class _Level(IntEnum):
+    """Say where something was given; the higher wins."""
 
-    An option beats the environment; there, a token file beats a token beats an app registration.
-    The secrets among the variables are removed from the environment, so that no child has them
-    and no `ps e` shows them.
+    NOWHERE = 0
+    CONFIGURATION = 1
+    ENVIRONMENT = 2
+    OPTION = 3
+
+
+_LEVELS: Final[Mapping[ParameterSource | None, _Level]] = {
+    ParameterSource.COMMANDLINE: _Level.OPTION,
+    ParameterSource.ENVIRONMENT: _Level.ENVIRONMENT,
+    ParameterSource.DEFAULT_MAP: _Level.CONFIGURATION,
+}
+
+
+def choose(context: click.Context, options: Mapping[str, Any], *, url: str) -> Credentials | None:
+    """Return the credentials to use, read and checked; None where it is to be done without.
+
+    An option beats the environment, that beats the configuration; in the environment, a token file
+    beats a token beats an app registration. The secrets among the variables are removed from the
+    environment, so that no child has them and no `ps e` shows them.
     Raises `NoCredentials`, `UsageError`, and what reading the files raises.
     """
-    token_text = _take(_TOKEN_VARIABLE)
-    secret_text = _take(_SECRET_VARIABLE)
-    token_given = _given(context, "token_file")
-    client_given = _given(context, "client_id") or _given(context, "client_secret_file")
-    if token_given and client_given:
-        raise UsageError("give --token-file or --client-id, not both")
-    if token_file is not None and not client_given:
-        return TokenFile(token_file)
-    if token_text and not client_given:
-        return GivenToken(parse_token(token_text, source=_TOKEN_VARIABLE))
+    token_text = _take(TOKEN_VARIABLE)
+    secret_text = _take(SECRET_VARIABLE)
+    file_level = _level(context, ["token_file"])
+    token_level = max(file_level, _Level.ENVIRONMENT if token_text else _Level.NOWHERE)
+    client_level = max(
+        _level(context, ["client_id", "client_secret_file"]),
+        _Level.ENVIRONMENT if secret_text else _Level.NOWHERE,
+    )
+    if options["public"]:  # whatever variables are there for other programs
+        _check_none_given(context)
+        return None
+    if token_level == client_level and token_level in (_Level.OPTION, _Level.CONFIGURATION):
+        where = "" if token_level is _Level.OPTION else " in the configuration"
+        raise UsageError(f"give --token-file or --client-id{where}, not both")
+    if token_level >= client_level and token_level > _Level.NOWHERE:
+        if file_level == token_level:
+            token_file: Path = options["token_file"]
+            return TokenFile(token_file)
+        return GivenToken(parse_token(token_text, source=TOKEN_VARIABLE))
+    return _client(url, options["client_id"], options["client_secret_file"], secret_text)
+
+
+def _client(
+    url: str, client_id: str | None, client_secret_file: Path | None, secret_text: str
+) -> Credentials:
     if client_id is None and client_secret_file is None and not secret_text:
         raise NoCredentials(
             "no credentials; give --token-file FILE (one line: Authorization: Bearer <token>), "
@@ -55,15 +81,9 @@ def choose(
     return ClientCredentials(url, client_id, Secret(secret_text))
 
 
-def forgo(context: click.Context) -> None:
-    """Use no credentials, and hide those in the environment all the same.
-
-    Raises `UsageError` where some are given by option.
-    """
-    for variable in (_TOKEN_VARIABLE, _SECRET_VARIABLE):
-        _take(variable)
+def _check_none_given(context: click.Context) -> None:
     for name in ("token_file", "client_id", "client_secret_file"):
-        if _given(context, name):
+        if _level(context, [name]) is _Level.OPTION:
             option = "--" + name.replace("_", "-")
             raise UsageError(f"--public takes no credentials; leave out {option} or --public")
 
@@ -79,5 +99,6 @@ def _take(variable: str) -> str:
     return text
 
 
-def _given(context: click.Context, name: str) -> bool:
-    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+def _level(context: click.Context, names: Iterable[str]) -> _Level:
+    sources = [context.get_parameter_source(name) for name in names]
+    return max(_LEVELS.get(source, _Level.NOWHERE) for source in sources)

@@ -23,12 +23,12 @@ def command(*, mountpoint: Path | None) -> None:
     The directory is made where it is missing; without MOUNTPOINT, it is a temporary one. Nothing
     is left behind.
     """
+    from attachfs.access.settings import Settings
     from attachfs.archive.credentials import TokenFile
     from attachfs.cli.embedded import run_embedded
     from attachfs.cli.logs import configure
     from attachfs.mount.mountpoint import absolute, check, check_fuse
     from attachfs.mount.session import run
-    from attachfs.mount.settings import Settings
 
     check_fuse()
     with ExitStack() as stack:

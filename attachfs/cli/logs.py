@@ -1,27 +1,35 @@
-"""Logs for people: one line an event on standard error, UTC."""
+"""Logs: one line an event on standard error, for people, for programs, or for the journal."""
 
 import logging
+import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TextIO
+from typing import Final, TextIO
 
 import stamina.instrumentation
 import structlog
+from structlog.typing import EventDict, WrappedLogger
 
-LEVELS = ("debug", "info", "warning", "error")
+Renderer = Callable[[WrappedLogger, str, EventDict], str]
+
+# As sd-daemon(3) has them.
+_PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
-def configure(level: str) -> None:
-    """Send events of at least `level` to standard error, wherever that leads when they happen."""
+def configure(level: str, form: str = "auto") -> None:
+    """Send events of at least `level` to standard error, wherever that leads when they happen.
+
+    `form` is `text`, with the time in UTC; `json`, an object a line; `journal`, with the priority
+    in front, as systemd reads it; or `auto`: the journal's where standard error leads there.
+    """
+    if form == "auto":
+        form = "journal" if _leads_to_journal() else "text"
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                # Without the values of variables, which may be secrets.
-                exception_formatter=structlog.dev.plain_traceback,
-            ),
+            {"text": _text(), "json": _json, "journal": _journal()}[form],
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         logger_factory=structlog.WriteLoggerFactory(file=_Lossy(sys.stderr)),  # type: ignore[arg-type]
@@ -30,6 +38,50 @@ def configure(level: str) -> None:
     # It warns, with a traceback, of headers that are none: what matters of them is told by us.
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)
     stamina.instrumentation.set_on_retry_hooks([_log_retry])
+
+
+def _plain(*, colors: bool) -> Renderer:
+    return structlog.dev.ConsoleRenderer(
+        colors=colors,
+        # Without the values of variables, which may be secrets.
+        exception_formatter=structlog.dev.plain_traceback,
+    )
+
+
+def _text() -> Renderer:
+    plain, colored = _plain(colors=False), _plain(colors=True)
+
+    def render(logger: WrappedLogger, name: str, event: EventDict) -> str:
+        # Looked at each time: in the background, a terminal gives way to a file.
+        return (colored if sys.stderr.isatty() else plain)(logger, name, event)
+
+    return render
+
+
+def _json(logger: WrappedLogger, name: str, event: EventDict) -> str:
+    event = structlog.processors.format_exc_info(logger, name, event)
+    rendered = structlog.processors.JSONRenderer(default=str)(logger, name, event)
+    return rendered if isinstance(rendered, str) else rendered.decode()
+
+
+def _journal() -> Renderer:
+    plain = _plain(colors=False)
+
+    def render(logger: WrappedLogger, name: str, event: EventDict) -> str:
+        event.pop("timestamp", None)  # the journal has its own
+        priority = _PRIORITIES.get(event.pop("level", "info"), _PRIORITIES["info"])
+        lines = str(plain(logger, name, event)).splitlines()
+        return "\n".join(f"<{priority}>{line}" for line in lines)
+
+    return render
+
+
+def _leads_to_journal() -> bool:
+    """Tell whether systemd's journal reads standard error (systemd.exec(5), JOURNAL_STREAM)."""
+    with suppress(OSError, ValueError):
+        status = os.fstat(sys.stderr.fileno())
+        return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+    return False
 
 
 class _Lossy:

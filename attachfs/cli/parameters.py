@@ -1,7 +1,10 @@
-"""Sizes, durations and paths as people write them."""
+"""Sizes, durations, users and paths as people write them, and as they are shown to them."""
 
+import grp
 import os
+import pwd
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +12,7 @@ from typing import Any, Final
 import click
 
 EVERYTHING_BYTES: Final = 2**63 - 1
+_NO_ID: Final = 2**32 - 1  # chown(2) takes it for "none"
 _UNITS_BYTES: Final = {
     "": 1,
     "b": 1,
@@ -59,19 +63,39 @@ def parse_duration(text: str) -> float:
     return float(sum(Decimal(number) * _UNITS_S[unit.lower()] for number, unit in parts))
 
 
+def show_size(size_bytes: int) -> str:
+    """Return a size as `parse_size` takes it: in the largest unit that it is whole in."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        factor = _UNITS_BYTES[unit.lower()]
+        if size_bytes and size_bytes % factor == 0:
+            return f"{size_bytes // factor}{unit}"
+    return str(size_bytes)
+
+
+def show_duration(duration_s: float) -> str:
+    """Return a duration as `parse_duration` takes it."""
+    for unit in ("d", "h", "m", "s"):
+        number = Decimal(str(duration_s)) / _UNITS_S[unit]
+        if duration_s and number == int(number):
+            return f"{int(number)}{unit}"
+    return f"{duration_s:g}s"
+
+
 class Size(click.ParamType[int]):
     """Take a size in bytes."""
 
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return bytes; a number passes as it is."""
-        if isinstance(value, int):
-            return value
+        """Return bytes; a number counts them."""
         try:
-            return parse_size(value)
+            return parse_size(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+    def shown(self, value: int) -> str:
+        """Return a size as people write it."""
+        return show_size(value)
 
 
 class Duration(click.ParamType[float]):
@@ -85,16 +109,18 @@ class Duration(click.ParamType[float]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return seconds; a number passes as it is."""
-        if isinstance(value, int | float):
-            return float(value)
+        """Return seconds; a number counts them."""
         try:
-            duration_s = parse_duration(value)
+            duration_s = parse_duration(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
         if duration_s < self._least_s:
             self.fail(f"{value} is too short; at least {self._least_s:g}s", param, ctx)
         return duration_s
+
+    def shown(self, value: float) -> str:
+        """Return a duration as people write it."""
+        return show_duration(value)
 
 
 def parse_percentage(text: str) -> float:
@@ -114,13 +140,15 @@ class Percentage(click.ParamType[float]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return the fraction; a number passes as it is."""
-        if isinstance(value, int | float):
-            return float(value)
+        """Return the fraction; one that is a number already passes, up to 1."""
         try:
-            return parse_percentage(value)
+            return parse_percentage(value if isinstance(value, str) else f"{value * 100}%")
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+    def shown(self, value: float) -> str:
+        """Return a fraction as people write it."""
+        return f"{value * 100:g}%"
 
 
 class SizeOrAll(Size):
@@ -129,6 +157,64 @@ class SizeOrAll(Size):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return bytes."""
         return EVERYTHING_BYTES if value == "all" else super().convert(value, param, ctx)
+
+    def shown(self, value: int) -> str:
+        """Return a size as people write it."""
+        return "all" if value == EVERYTHING_BYTES else super().shown(value)
+
+
+class _Id(click.ParamType[int]):
+    """Take a name of this machine's, or a number."""
+
+    def __init__(self, look_up: Callable[[str], int]) -> None:
+        self._look_up = look_up
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        text = str(value)
+        if text.isascii() and text.isdigit():
+            if int(text) < _NO_ID:
+                return int(text)
+            self.fail(f"{text} is larger than any {self.name}'s number", param, ctx)
+        try:
+            return self._look_up(text)
+        except KeyError:
+            self.fail(f"there is no {self.name} {text!r} here", param, ctx)
+
+
+class UserId(_Id):
+    """Take a user's name or number."""
+
+    name = "user"
+
+    def __init__(self) -> None:
+        super().__init__(lambda name: pwd.getpwnam(name).pw_uid)
+
+
+class GroupId(_Id):
+    """Take a group's name or number."""
+
+    name = "group"
+
+    def __init__(self) -> None:
+        super().__init__(lambda name: grp.getgrnam(name).gr_gid)
+
+
+class Umask(click.ParamType[int]):
+    """Take permissions in octal, as umask(1) does."""
+
+    name = "octal"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bits."""
+        # A number would have been written in decimal, and means something else.
+        if not isinstance(value, str) or not re.fullmatch("0?[0-7]{1,3}", value):
+            self.fail(f"{value!r} is no umask; write it in octal, like 027", param, ctx)
+        return int(value, 8)
+
+    def shown(self, value: int) -> str:
+        """Return the bits as people write them."""
+        return f"{value:03o}"
 
 
 class AbsolutePath(click.Path):

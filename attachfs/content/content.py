@@ -18,11 +18,12 @@ from attachfs.archive.streams import Streams
 from attachfs.content.batches import Batches
 from attachfs.content.body import Body, DiskBody, FillingBody, MemoryBody
 from attachfs.content.fill import Fill
+from attachfs.content.served import Served
 from attachfs.content.sinks import MemorySink
 from attachfs.content.store import Draft, Store
 from attachfs.content.stored import Damaged, StoredBody
 from attachfs.content.verification import Expected
-from attachfs.errors import AttachfsError, Closing, TimedOut, Unreachable
+from attachfs.errors import AttachfsError, Closing, Mismatch, TimedOut, Unreachable
 from attachfs.flights import Flights
 
 Found = MemoryBody | StoredBody | Fill
@@ -160,6 +161,7 @@ class Content:
             getsizeof=lambda size_bytes: size_bytes,
         )
         self.wasted_bytes = 0
+        self.served = Served()
         self._disk = trio.CapacityLimiter(_DISK_THREADS)
         self._told = False
         self._connect_after_s = -inf
@@ -223,12 +225,14 @@ class Content:
             if body is not None:
                 self._check_length(path, body, expected, digest)
                 self._failures.pop(path, None)
+                self.served.memory += 1
                 return body
             verdict = self._verdicts.get((path, digest))
             if verdict is not None:
                 raise verdict.with_traceback(None)
             fill = self._fills.get(digest)
             if fill is not None and not fill.given_up:
+                self.served.shared += 1
                 return self._readable(path, fill)
             mine = False
 
@@ -244,6 +248,11 @@ class Content:
                     self._latch(path, digest, error)
                     raise
                 # Another path's download failed: that says nothing of this one.
+
+    @property
+    def memory_bytes(self) -> int:
+        """How many bytes of bodies are held in memory."""
+        return int(self._memory.currsize)
 
     def last_error(self, path: AttachmentPath) -> str | None:
         """Return why the last open or read of an attachment failed; None if it did not."""
@@ -278,7 +287,11 @@ class Content:
         """Find a body in the store or begin to download it; the small ones come whole."""
         if expected.size_bytes > SMALL_BYTES:
             stored = await self._stored(digest, expected.size_bytes)
-            return stored or await self._begin(path, expected, digest)
+            if stored is not None:
+                self.served.disk += 1
+                return stored
+            self.served.fetched += 1
+            return await self._begin(path, expected, digest)
         data = await self._small_stored(digest, expected.size_bytes)
         if data is None:
             async with slots:
@@ -288,6 +301,9 @@ class Content:
                     check_announced=expected.check_announced,
                 )
             await self._batches.run(partial(self._accept, data, expected, digest))
+            self.served.fetched += 1
+        else:
+            self.served.disk += 1
         body = MemoryBody(data)
         if len(body) <= self._memory.maxsize:
             self._memory[digest] = body
@@ -445,5 +461,6 @@ class Content:
             raise
 
     def _latch(self, path: AttachmentPath, digest: str, error: AttachfsError) -> None:
+        self.served.mismatches += isinstance(error, Mismatch)
         self._verdicts[path, digest] = error
         self.note_failure(path, error)

@@ -29,8 +29,15 @@ class Quota:
         self._objects = objects
         self._drafts = drafts
         self._ledger = ledger
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._min_free_fraction = min_free_fraction
+
+    def used_bytes(self) -> int:
+        """Return the bytes in use, by the last count; 0 where that cannot be read."""
+        try:
+            return int(self._ledger.read_bytes()[:_USED_DIGITS] or b"0")
+        except (OSError, ValueError):
+            return 0
 
     def recount(self) -> int:
         """Count the bytes in use and return them."""
@@ -47,7 +54,7 @@ class Quota:
         """
         with self._locked() as ledger:
             used_bytes = _read(ledger) + size_bytes
-            if used_bytes > self._max_bytes or self._missing_free_bytes(size_bytes) > 0:
+            if used_bytes > self.max_bytes or self._missing_free_bytes(size_bytes) > 0:
                 used_bytes = self._evict(self._missing_free_bytes(size_bytes))
                 if self._missing_free_bytes(size_bytes) > 0:
                     _write(ledger, used_bytes - size_bytes)
@@ -63,8 +70,8 @@ class Quota:
         """Remove the oldest files down to the bound and some more; returns the bytes left."""
         files = sorted(self._files())
         used_bytes = sum(size for _, size, _ in files) + self._drafted_bytes()
-        excess_bytes = max(used_bytes - self._max_bytes, missing_free_bytes, 0)
-        goal_bytes = used_bytes - excess_bytes - (self._max_bytes >> _SLACK_SHIFT)
+        excess_bytes = max(used_bytes - self.max_bytes, missing_free_bytes, 0)
+        goal_bytes = used_bytes - excess_bytes - (self.max_bytes >> _SLACK_SHIFT)
         for _, size_bytes, path in files:
             if used_bytes <= goal_bytes:
                 break

@@ -91,6 +91,15 @@ class Store:
         self._live: WeakValueDictionary[str, StoredBody] = WeakValueDictionary()
         self._verified: LRUCache[str, Signature] = LRUCache(_MAX_VERIFIED)
 
+    @property
+    def max_bytes(self) -> int:
+        """The most bytes that may be in use."""
+        return self._quota.max_bytes
+
+    def used_bytes(self) -> int:
+        """Return how many bytes are in use, by the last count; 0 where that cannot be read."""
+        return self._quota.used_bytes()
+
     def prepare(self) -> None:
         """Make the directories, remove what crashes left, count; raises `OSError`."""
         self._make_directories()

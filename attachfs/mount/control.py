@@ -45,6 +45,7 @@ _PAUSE_S: Final = 1.0
 # With /proc/self/fd/<number>/ before it, it fits into the 108 bytes of sun_path.
 _MAX_NAME_BYTES: Final = 80
 _ROOT_UID: Final = 0
+_ROOTS_DIRECTORY: Final = Path("/run/attachfs")
 _UCRED: Final = struct.Struct("3i")  # process, user, group: unix(7)
 
 _log = structlog.get_logger(__name__)
@@ -147,7 +148,7 @@ def _absent(mountpoint: Path, error: OSError) -> SetupError:
 
 def _exchange(mountpoint: Path, line: bytes, timeout_s: float) -> bytes:
     with (
-        _directory(make=False) as directory,
+        _opened(_directory_of(mountpoint), make=False) as directory,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection,
     ):
         connection.settimeout(timeout_s)
@@ -242,7 +243,7 @@ def _listening(mountpoint: Path) -> Iterator[trio.SocketListener]:
     """
     name = _socket_name(mountpoint)
     with (
-        _directory(make=True) as directory,
+        _opened(_directory_path(), make=True) as directory,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,
     ):
         with suppress(FileNotFoundError):
@@ -261,9 +262,8 @@ def _listening(mountpoint: Path) -> Iterator[trio.SocketListener]:
 
 
 @contextmanager
-def _directory(*, make: bool) -> Iterator[int]:
-    """Open the directory of the sockets for the block; raises `OSError` unless it is ours alone."""
-    path = _directory_path()
+def _opened(path: Path, *, make: bool) -> Iterator[int]:
+    """Open a directory of sockets for the block; raises `OSError` unless it is ours alone."""
     if make:
         for missing in (path.parent, path):
             missing.mkdir(mode=0o700, exist_ok=True)
@@ -279,8 +279,23 @@ def _directory(*, make: bool) -> Iterator[int]:
 
 
 def _directory_path() -> Path:
+    """Return where the sockets are.
+
+    A mount of root's that systemd or mount(8) made knows no XDG_RUNTIME_DIR; a shell of root's may.
+    """
+    if os.geteuid() == _ROOT_UID and "XDG_RUNTIME_DIR" not in os.environ:
+        return _ROOTS_DIRECTORY
     with warnings.catch_warnings(action="ignore"):  # without XDG_RUNTIME_DIR, it is in /tmp
         return platformdirs.user_runtime_path("attachfs")
+
+
+def _directory_of(mountpoint: Path) -> Path:
+    """Return in which directory the socket of a mount is, or would be."""
+    path = _directory_path()
+    if os.geteuid() != _ROOT_UID or os.path.lexists(path / _socket_name(mountpoint)):
+        return path
+    other = _ROOTS_DIRECTORY
+    return other if os.path.lexists(other / _socket_name(mountpoint)) else path
 
 
 def _address(directory: int, mountpoint: Path) -> str:

@@ -13,6 +13,7 @@ import structlog
 import trio
 
 from attachfs.errors import AttachfsError, Closing
+from attachfs.mount.tally import TALLY
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,20 +29,25 @@ def guarded(
     The unexpected is EIO, with its traceback in the log. A cancelled request is answered ENOTCONN:
     whoever cancelled it is cancelled again at the next wait, for a further request.
     """
+    name = handler.__name__
 
     @functools.wraps(handler)
     async def answer(*args: P.args, **kwargs: P.kwargs) -> R:
+        TALLY.operations[name] += 1
         try:
             return await handler(*args, **kwargs)
         except trio.Cancelled:
             raise pyfuse3.FUSEError(Closing.errno) from None
         except AttachfsError as error:
-            _log_once(handler.__name__, error)
+            TALLY.failed(name, error)
+            _log_once(name, error)
             raise pyfuse3.FUSEError(error.errno) from error
         except pyfuse3.FUSEError:
             raise
         except Exception as error:
-            _log.exception("unexpected error in a request", operation=handler.__name__)
+            TALLY.failed(name, error)
+            TALLY.told(name, error)
+            _log.exception("unexpected error in a request", operation=name)
             raise pyfuse3.FUSEError(AttachfsError.errno) from error
 
     return answer
@@ -53,6 +59,8 @@ def _log_once(operation: str, error: AttachfsError) -> None:
         return
     error.logged = True
     told = error.incident is None or error.incident.tell()
+    if told and error.log_level >= logging.WARNING:
+        TALLY.told(operation, error)
     _log.log(
         error.log_level if told else logging.DEBUG,
         str(error),

@@ -15,6 +15,7 @@ from typing import Final
 
 from attachfs.errors import (
     AlreadyMounted,
+    MountFailed,
     MountpointBusy,
     MountpointMissing,
     MountpointNotEmpty,
@@ -26,6 +27,8 @@ from attachfs.errors import (
 SUBTYPE: Final = "attachfs"
 _FSTYPE: Final = f"fuse.{SUBTYPE}"
 _FUSE_DEVICE: Final = Path("/dev/fuse")
+_FUSE_CONF: Final = Path("/etc/fuse.conf")
+_ROOT_UID: Final = 0
 _MOUNTINFO: Final = Path("/proc/self/mountinfo")
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 _OWNER: Final = re.compile(r"\buser_id=(\d+)")
@@ -166,8 +169,13 @@ def claimed(mountpoint: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def check_fuse() -> None:
-    """Raise a `SetupError` unless this machine lets us mount."""
+def check_fuse(*, allow_other: bool = False) -> None:
+    """Raise a `SetupError` unless this machine lets us mount, for other users too if need be."""
+    if allow_other and os.geteuid() != _ROOT_UID and not _others_may_be_allowed():
+        raise MountFailed(
+            f"{_FUSE_CONF} does not let users mount for others; leave out --allow-other, "
+            f"or have an administrator write user_allow_other into it"
+        )
     if shutil.which("fusermount3") is None:
         raise NoFusermount("fusermount3 is not installed; run: apt install fuse3")
     try:
@@ -177,6 +185,15 @@ def check_fuse() -> None:
             f"cannot open {_FUSE_DEVICE}: {error.strerror}; run: modprobe fuse "
             f"(in a container: start it with --device {_FUSE_DEVICE} --cap-add SYS_ADMIN)"
         ) from error
+
+
+def _others_may_be_allowed() -> bool:
+    """Tell whether fusermount3 will accept `allow_other` of a user (fusermount3(1))."""
+    try:
+        lines = _FUSE_CONF.read_text(errors="replace").splitlines()
+    except OSError:
+        return False
+    return "user_allow_other" in (line.strip() for line in lines)
 
 
 def unmount(mountpoint: Path) -> None:

@@ -12,12 +12,11 @@ import trio
 from attachfs.errors import NotFound, ReadOnly, Stale, Unsupported
 from attachfs.mount.callers import Callers
 from attachfs.mount.guard import guarded
+from attachfs.mount.ownership import Presentation
 from attachfs.mount.pages import Pages
 from attachfs.tree.attrs import Attrs
 from attachfs.tree.filesystem import FileSystem
 
-_FILE_MODE: Final = stat.S_IFREG | 0o444
-_DIRECTORY_MODE: Final = stat.S_IFDIR | 0o555
 _WRITE_FLAGS: Final = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_CREAT | os.O_APPEND
 _BLOCK_BYTES: Final = 128 * 1024  # what cp and cat read at a time, as hinted by st_blksize
 _SECTOR_BYTES: Final = 512  # st_blocks counts these (stat(2))
@@ -31,7 +30,9 @@ class Operations(pyfuse3.Operations):
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, filesystem: FileSystem, callers: Callers) -> None:
+    def __init__(
+        self, filesystem: FileSystem, callers: Callers, presentation: Presentation
+    ) -> None:
         super().__init__()
         self._fs = filesystem
         self._callers = callers
@@ -39,8 +40,8 @@ class Operations(pyfuse3.Operations):
         self._pages = Pages()
         # pyfuse3 copies an answer before anybody else runs, so that two objects serve them all:
         # setting all their fields each time took 8 us.
-        self._file_entry = _entry_of(_FILE_MODE)
-        self._directory_entry = _entry_of(_DIRECTORY_MODE)
+        self._file_entry = _entry_of(stat.S_IFREG | presentation.file_mode, presentation)
+        self._directory_entry = _entry_of(stat.S_IFDIR | presentation.directory_mode, presentation)
 
     @guarded
     async def lookup(
@@ -193,13 +194,13 @@ class Operations(pyfuse3.Operations):
         return entry
 
 
-def _entry_of(mode: int) -> pyfuse3.EntryAttributes:
+def _entry_of(mode: int, presentation: Presentation) -> pyfuse3.EntryAttributes:
     entry = pyfuse3.EntryAttributes()
     entry.generation = 0
     entry.st_mode = mode
     entry.st_nlink = 1
-    entry.st_uid = os.getuid()
-    entry.st_gid = os.getgid()
+    entry.st_uid = presentation.uid
+    entry.st_gid = presentation.gid
     entry.st_rdev = 0
     entry.st_blksize = _BLOCK_BYTES
     return entry

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from attachfs.archive.credentials import ClientCredentials, Credentials, GivenToken, TokenFile
-from attachfs.cli.credentials import choose, forgo
+from attachfs.cli.credentials import choose
 from attachfs.cli.mount import command
 from attachfs.errors import (
     CredentialsExposed,
@@ -28,13 +28,9 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def _choose(*options: str) -> Credentials:
     """Choose as `attachfs mount` with these options would."""
     context = command.make_context("mount", [*options, "/mnt"])
-    return choose(
-        context,
-        url="https://host",
-        token_file=context.params["token_file"],
-        client_id=context.params["client_id"],
-        client_secret_file=context.params["client_secret_file"],
-    )
+    credentials = choose(context, context.params, url="https://host")
+    assert credentials is not None
+    return credentials
 
 
 def _token(credentials: Credentials) -> str | None:
@@ -183,7 +179,8 @@ def test_a_public_mount_ignores_the_environment_and_hides_its_secrets(
     monkeypatch.setenv("DATATRAILS_APPREG_CLIENT", "an-id")
     monkeypatch.setenv("DATATRAILS_AUTHTOKEN", "hunter2 hunter3")
     monkeypatch.setenv("DATATRAILS_APPREG_SECRET", _SECRET)
-    forgo(command.make_context("mount", ["--public", "/mnt"]))
+    context = command.make_context("mount", ["--public", "/mnt"])
+    assert choose(context, context.params, url="https://host") is None
     assert not {"DATATRAILS_AUTHTOKEN", "DATATRAILS_APPREG_SECRET"} & os.environ.keys()
     assert os.environ["DATATRAILS_APPREG_CLIENT"] == "an-id"
 
@@ -193,7 +190,7 @@ def test_a_public_mount_takes_no_credentials(monkeypatch: pytest.MonkeyPatch, op
     """Given by option, they are a contradiction; the secrets are hidden first."""
     monkeypatch.setenv("DATATRAILS_AUTHTOKEN", "from-variable")
     with pytest.raises(UsageError, match=f"leave out {option} or --public$"):
-        forgo(command.make_context("mount", ["--public", option, "x", "/mnt"]))
+        _choose("--public", option, "x")
     assert "DATATRAILS_AUTHTOKEN" not in os.environ
 
 

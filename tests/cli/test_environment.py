@@ -49,6 +49,12 @@ _TAKEN: list[tuple[str, str, Any]] = [
     ("ATTACHFS_ALLOW_HTTP", "yes", True),
     ("ATTACHFS_FOREGROUND", "true", True),
     ("ATTACHFS_LOG_LEVEL", "debug", "debug"),
+    ("ATTACHFS_LOG_FORMAT", "json", "json"),
+    ("ATTACHFS_ALLOW_OTHER", "1", True),
+    ("ATTACHFS_UID", "1234", 1234),
+    ("ATTACHFS_GID", "daemon", 1),
+    ("ATTACHFS_UMASK", "027", 0o027),
+    ("ATTACHFS_METRICS_PORT", "9100", 9100),
 ]
 
 
@@ -98,9 +104,13 @@ def test_an_option_beats_our_variable_beats_theirs(
 def test_every_option_is_covered_here() -> None:
     """A new one cannot be forgotten."""
     options = [parameter for parameter in command.params if parameter.envvar]
-    assert {len(command.params) - 1} == {len(options)}  # all but the mount point
+    others = {parameter.name for parameter in command.params} - {
+        parameter.name for parameter in options
+    }
+    assert others == {"mountpoint", "mount_o", "source"}
     variables = {variable for option in options for variable in option.envvar or ()}
-    assert variables == {variable for variable, _, _ in _TAKEN}
+    of_configuration = {"ATTACHFS_PROFILE", "ATTACHFS_CONFIG"}
+    assert variables == {variable for variable, _, _ in _TAKEN} | of_configuration
 
 
 @pytest.mark.mount

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attachfs.access.settings import Settings
 from attachfs.cli import mount as mounting
 from attachfs.cli.public import parse_public_assets
 from attachfs.errors import UsageError
 from attachfs.mount import mountpoint as mountpoints
-from attachfs.mount.settings import Settings
 from tests.support.programs import Done, sentence
 
 _ASSET = "3a0a0d49-5a2c-4e4c-8f9f-0123456789ab"
@@ -121,12 +121,12 @@ def settings_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[...
     def settings(*options: str) -> Settings:
         made: list[Settings] = []
 
-        def serve(settings: Settings, *_: Any) -> int:
-            made.append(settings)
+        def serve(serving: mounting.Serving, *_: Any) -> int:
+            made.append(serving.settings)
             return 0
 
-        monkeypatch.setattr(mounting, "_serve", serve)
-        monkeypatch.setattr(mountpoints, "check_fuse", lambda: None)
+        monkeypatch.setattr(mounting, "serve", serve)
+        monkeypatch.setattr(mountpoints, "check_fuse", lambda **_: None)
         arguments = [*options, "--cache-dir", f"{tmp_path}/cache", "--foreground", f"{tmp_path}"]
         monkeypatch.setattr(mountpoints, "check", lambda _: None)
         assert mounting.command.main(arguments, standalone_mode=False) == 0

@@ -177,6 +177,7 @@ async def test_without_a_runtime_directory_it_is_a_temporary_one(
 ) -> None:
     """It is private as well, and nobody is warned."""
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr("attachfs.mount.control._ROOT_UID", -1)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("platformdirs.unix._runtime_dir_problem", _temporary_is_fine)
     await nursery.start(serve_control, mountpoint, {"echo": _echo})
@@ -184,6 +185,23 @@ async def test_without_a_runtime_directory_it_is_a_temporary_one(
     runtime = tmp_path / f"runtime-{os.geteuid()}"
     assert _mode(runtime) == 0o700
     assert _socket_of(runtime / "attachfs").is_socket()
+
+
+async def test_roots_mounts_are_found_whatever_made_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery, mountpoint: Path
+) -> None:
+    """mount(8) and systemd know no XDG_RUNTIME_DIR, a shell of root's may."""
+    runs = tmp_path / "runs"
+    runs.mkdir(mode=0o700)
+    monkeypatch.setattr("attachfs.mount.control._ROOT_UID", os.geteuid())
+    monkeypatch.setattr("attachfs.mount.control._ROOTS_DIRECTORY", runs)
+    with monkeypatch.context() as without:
+        without.delenv("XDG_RUNTIME_DIR", raising=False)
+        await nursery.start(serve_control, mountpoint, {"echo": _echo})
+        assert _socket_of(runs).is_socket()
+        assert await _ask(mountpoint, {"command": "echo"}) == {"ok": True}
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert await _ask(mountpoint, {"command": "echo"}) == {"ok": True}
 
 
 def _temporary_is_fine(path: str, **_: bool) -> str | None:

@@ -45,7 +45,7 @@ def turn(*_):
         secret = token.reveal()
         raise RuntimeError("a defect")
     auth._header = broken
-signal.signal(signal.SIGUSR1, turn)
+signal.signal(signal.SIGUSR2, turn)
 main()
 """
 # Stands where programs look first for fusermount3.
@@ -321,7 +321,7 @@ def test_a_defect_is_told_without_the_secrets_it_met(
     evidence = attach(archive.running, _SMALL_BYTES)
     mounted = mount("--log-level", "debug", program=("-c", _DEFECTIVE))
     mounted.expected_warnings |= {"unexpected error in a request", "Traceback", "a defect"}
-    mounted.process.send_signal(signal.SIGUSR1)
+    mounted.process.send_signal(signal.SIGUSR2)
     assert outcome((mounted.path / evidence.path).read_bytes) == "EIO"
     assert mounted.end() == 0
     log = "\n".join(mounted.log)

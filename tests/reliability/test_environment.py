@@ -472,7 +472,7 @@ def test_places_that_cannot_be_written_are_done_without(
     where = ("--url", archive.url, "--token-file", archive.token_file)
     (tmp_path / "other").mkdir()
     done = attachfs("mount", tmp_path / "other", *where, **nowhere)
-    assert done.returncode == 42
+    assert done.returncode == 43
     assert "--cache-dir" in sentence(done)
     record(
         Row(

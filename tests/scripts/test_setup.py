@@ -26,7 +26,10 @@ LOCKS = ["build", "demo", "test", "bench"]
 BASICS = ["bash", "cat", "cp", "dirname", "env", "flock", "ln", "mkdir", "mv", "realpath", "rm"]
 BASICS += ["sha256sum", "tail", "true"]
 RUNTIME = ["apt-get", "cc", "fusermount3", "pkg-config", "python3", "sudo"]
-TOOLS = ["cmp", "curl", "file", "find", "getfattr", "nginx", "openssl", "rsync", "tar", "taskset"]
+TOOLS = [
+    *("chromium", "cmp", "curl", "debootstrap", "file", "find", "findmnt", "getfattr", "nginx"),
+    *("openssl", "rsync", "setpriv", "systemd-analyze", "tar", "taskset"),
+]
 
 STAND_INS = {
     "id": 'echo "$FAKE_UID"',

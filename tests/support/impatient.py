@@ -2,8 +2,8 @@
 
 import sys
 
+from attachfs.access import settings
 from attachfs.cli.app import main
-from attachfs.mount import settings
 
 
 def impatient(**settings_s: float) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from attachfs.access.preflight import preflight
 from attachfs.archive.credentials import ClientCredentials, GivenToken
 from attachfs.archive.secrets import Secret
 from attachfs.errors import (
@@ -14,7 +15,6 @@ from attachfs.errors import (
     TokenRefused,
     WrongUrl,
 )
-from attachfs.mount.preflight import preflight
 from tests.support.archives import TOKEN, client, said, scripted
 from tests.support.canned import reply, start_canned
 from tests.support.estates import Estate

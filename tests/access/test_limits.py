@@ -13,7 +13,7 @@ _MIB = 1024 * 1024
 def _told(script: str) -> str:
     """Return what a process of its own prints."""
     done = subprocess.run(
-        [sys.executable, "-c", f"import resource; from attachfs.mount.limits import *; {script}"],
+        [sys.executable, "-c", f"import resource; from attachfs.access.limits import *; {script}"],
         capture_output=True,
         text=True,
         check=True,

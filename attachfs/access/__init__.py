@@ -1,0 +1,1 @@
+"""Come by an archive: with which settings, whether it answers, and the file system over it."""

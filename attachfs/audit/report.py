@@ -1,0 +1,82 @@
+"""What a verification found: one finding an attachment, and all of them together."""
+
+from collections import Counter
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+
+class Verdict(StrEnum):
+    """Say what became of an attachment; all but `VERIFIED` are a reason to look."""
+
+    VERIFIED = "verified"
+    MISMATCHED = "mismatched"
+    MISSING = "missing"
+    BAD_SCAN = "bad scan"
+    NOT_SCANNED = "not scanned"
+    UNREADABLE = "unreadable"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Say what was found of one attachment, or of a directory that could not be looked into.
+
+    `path` is where it is in the tree, `identity` what the archive calls it. Digests are SHA-256 in
+    lower-case hex: those that the record declares, the one of `/info`, and that of the bytes that
+    came, where they came whole. Times are RFC 3339, UTC: `accepted` and `scanned` as the archive
+    tells them, empty where it does not. `reason` is empty where all is well.
+    """
+
+    path: str
+    identity: str
+    verdict: Verdict
+    reason: str = ""
+    asset_name: str = ""
+    event_type: str = ""
+    file_name: str = ""
+    mime_type: str = ""
+    size_bytes: int | None = None
+    accepted: str = ""
+    record_sha256: tuple[str, ...] = ()
+    info_sha256: str | None = None
+    body_sha256: str | None = None
+    scanned_status: str = ""
+    scanned_bad_reason: str = ""
+    scanned: str = ""
+    checked: str = ""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold all findings of one run, sorted by path, and what was asked for.
+
+    `paths` are those of the tree that were asked for, "" for all of it; times as `Finding` has
+    them.
+    """
+
+    archive: str
+    paths: tuple[str, ...]
+    scan_policy: str
+    program: str
+    started: str
+    ended: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def counts(self) -> Mapping[Verdict, int]:
+        """How many findings there are of each verdict, those without any included."""
+        counted = Counter(finding.verdict for finding in self.findings)
+        return {verdict: counted[verdict] for verdict in Verdict}
+
+    @property
+    def verified_bytes(self) -> int:
+        """How many bytes were verified."""
+        return sum(
+            finding.size_bytes or 0
+            for finding in self.findings
+            if finding.verdict is Verdict.VERIFIED
+        )
+
+    @property
+    def is_well(self) -> bool:
+        """Tell whether everything was verified."""
+        return all(finding.verdict is Verdict.VERIFIED for finding in self.findings)

@@ -1,0 +1,127 @@
+"""`attachfs status`: how mounts fare."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from attachfs.cli.mounts import UntouchedPath, our_mount_around, our_mounts
+from attachfs.cli.parameters import show_size
+
+_TIMEOUT_S: Final = 10.0
+_DAY_S: Final = 86400
+_HOUR_S: Final = 3600
+_MINUTE_S: Final = 60
+
+
+@click.command("status")
+@click.argument("mountpoint", type=UntouchedPath(), required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.  [default: no]")
+def command(*, mountpoint: Path | None, as_json: bool) -> None:
+    """Show how the mount on MOUNTPOINT fares, or all mounts of yours.
+
+    Which archive it is of and as whom, for how long the token serves, whether the server answers,
+    what is cached, where what was read came from, and the errors of late.
+    """
+    import json
+
+    from attachfs.errors import SetupError
+    from attachfs.mount.control import ask
+
+    mounts = our_mounts() if mountpoint is None else [our_mount_around(mountpoint)[0]]
+    answers: list[Mapping[str, Any]] = []
+    failures: list[SetupError] = []
+    for number, mount in enumerate(mounts):
+        try:
+            answer = dict(ask(mount, {"command": "status"}, timeout_s=_TIMEOUT_S))
+        except SetupError as error:
+            failures.append(error)
+            continue
+        answer.pop("ok")
+        answers.append(answer)
+        if not as_json:
+            click.echo(("\n" if number else "") + "\n".join(_lines(answer)))
+    if as_json:
+        click.echo(json.dumps(answers, indent=2, ensure_ascii=False))
+    if failures:
+        first, *others = failures
+        for other in others:
+            click.echo(f"attachfs: {other}", err=True)
+        raise first
+
+
+def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
+    server, cache, requests = answer["server"], answer["cache"], answer["requests"]
+    yield f"{answer['url']} on {answer['mountpoint']}"
+    yield _line(
+        "mounted", f"{answer['mounted']}, attachfs {answer['version']}, pid {answer['pid']}"
+    )
+    yield _line("identity", answer["identity"] or "none: public assets only")
+    yield _line("token", _token(answer))
+    yield _line(
+        "server", "answers" if server["reachable"] else f"does not answer: {server['error']}"
+    )
+    used = "not in use" if cache["bytes"] is None else _of(cache["bytes"], cache["max_bytes"])
+    yield _line("cache", f"{used} in {cache['directory']}")
+    yield _line("memory", _of(cache["memory_bytes"], cache["memory_max_bytes"]))
+    yield _line("bodies", _shares(answer["bodies"], ("memory", "disk", "shared", "archive")))
+    yield _line("metadata", _shares(answer["lookups"], ("known", "archive", "stale")))
+    answers = sum(requests["answers"].values())
+    yield _line(
+        "requests",
+        f"{answers:,} answered, {sum(requests['failures'].values()):,} not; "
+        f"{_size(requests['body_bytes'])} of attachments downloaded",
+    )
+    if answer["bodies"]["mismatches"]:
+        yield _line("MISMATCHES", f"{answer['bodies']['mismatches']:,}")
+    errors = answer["recent_errors"]
+    yield _line("errors", "none" if not errors else f"{len(errors)} of late:")
+    for error in errors:
+        yield f"    {error['time']} {error['operation']}: {error['message']}"
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name + ':':<11} {_printable(text)}"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _token(answer: Mapping[str, Any]) -> str:
+    left_s = answer["token_left_s"]
+    if answer["identity"] is None:
+        return "none"
+    if left_s is None:
+        return "serves for an unknown time"
+    if left_s <= 0:
+        return f"is over since {_duration(-left_s)}"
+    return f"serves for another {_duration(left_s)}"
+
+
+def _duration(duration_s: int) -> str:
+    for unit_s, name in ((_DAY_S, "days"), (_HOUR_S, "hours"), (_MINUTE_S, "minutes")):
+        if duration_s >= 2 * unit_s:
+            return f"{duration_s // unit_s} {name}"
+    return f"{duration_s} seconds"
+
+
+def _of(used_bytes: int, max_bytes: int) -> str:
+    return f"{_size(used_bytes)} of {show_size(max_bytes)}"
+
+
+def _size(size_bytes: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size_bytes < 1024:  # noqa: PLR2004 - what the units are multiples of
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1024
+    return f"{size_bytes:.1f} TiB"
+
+
+def _shares(counts: Mapping[str, int], names: tuple[str, ...]) -> str:
+    total = sum(counts[name] for name in names)
+    if not total:
+        return "none yet"
+    parts = [f"{counts[name] / total:.0%} {name}" for name in names if counts[name]]
+    return f"{total:,}: {', '.join(parts)}"

@@ -1,0 +1,17 @@
+"""Count where bodies come from."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Served:
+    """Count bodies by where they were found, once a reader or look ahead: `shared` are under way.
+
+    `mismatches` are downloads that were not what was recorded.
+    """
+
+    memory: int = 0
+    disk: int = 0
+    shared: int = 0
+    fetched: int = 0
+    mismatches: int = 0

@@ -1,0 +1,95 @@
+"""Logs in every form: for people, for programs, for the journal."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from attachfs.demo.estate import SAMPLE
+from tests.support.mounts import Mount, Steering
+
+_EVENTS = """
+import structlog
+from attachfs.cli.logs import configure
+configure("info", {form!r})
+log = structlog.get_logger("here")
+log.debug("unseen")
+log.info("seen", name="a b", number=1)
+try:
+    secret = "hunter2"
+    raise ValueError("so it is")
+except ValueError:
+    log.exception("failed")
+"""
+
+
+def _logged(form: str, **settings: object) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", _EVENTS.format(form=form)],
+        text=True,
+        check=True,
+        **{"stderr": subprocess.PIPE, **settings},  # type: ignore[call-overload]
+    )
+    lines: list[str] = (done.stderr or "").splitlines()
+    assert "hunter2" not in "".join(lines)
+    return lines
+
+
+def test_people_read_a_line_an_event() -> None:
+    """With the time in UTC, without colours where no terminal is."""
+    lines = _logged("auto")
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\dT[\d:.]+Z \[info *\] seen +name='a b' number=1", lines[0]
+    ), lines[0]
+    assert "[error    ] failed" in lines[1]
+    assert lines[-1] == "ValueError: so it is"
+
+
+def test_programs_read_an_object_a_line() -> None:
+    """Tracebacks included, in one text."""
+    events = [json.loads(line) for line in _logged("json")]
+    assert [event["event"] for event in events] == ["seen", "failed"]
+    assert events[0]["level"] == "info"
+    assert (events[0]["name"], events[0]["number"]) == ("a b", 1)
+    assert events[0]["timestamp"].endswith("Z")
+    assert events[1]["exception"].endswith("ValueError: so it is")
+
+
+def test_the_journal_reads_priorities() -> None:
+    """On each line of an event, and no time: it has its own."""
+    lines = _logged("journal")
+    assert re.fullmatch(r"<6>seen +name='a b' number=1", lines[0]), lines[0]
+    assert all(line.startswith("<3>") for line in lines[1:])
+    assert lines[-1] == "<3>ValueError: so it is"
+
+
+def test_the_journal_is_recognised(tmp_path: Path) -> None:
+    """By JOURNAL_STREAM, which names what standard error was; not where it leads elsewhere."""
+    for same, begins in ((True, "<6>seen"), (False, "20")):
+        path = tmp_path / f"log{same}"
+        with path.open("w") as file:
+            status = os.fstat(file.fileno())
+            number = status.st_ino if same else status.st_ino + 1
+            stream = f"{status.st_dev}:{number}"
+            _logged("auto", stderr=file, env=os.environ | {"JOURNAL_STREAM": stream})
+        assert path.read_text().startswith(begins)
+
+
+@pytest.mark.mount
+def test_debug_traces_every_request(mount: Callable[..., Mount], archive: Steering) -> None:
+    """With a number, its path, status and time; failures with why; never a secret."""
+    mounted = mount("--log-level", "debug", "--log-format", "text")
+    photo = mounted.asset("container") / SAMPLE["blob:container-photo"]
+    photo.read_bytes()
+    token = archive.token_file.read_text().split()[-1]
+    requests = [line for line in mounted.log if " request  " in line]
+    numbers = [int(found[1]) for line in requests if (found := re.search(r"\bid=(\d+)", line))]
+    assert len(numbers) == len(requests) == len(set(numbers)) > 2
+    assert all(re.search(r"ms=\d+\.\d .*path=/\S+ status=200$", line) for line in requests)
+    assert any(photo.name in line for line in requests)
+    assert not any(token in line for line in mounted.log)
