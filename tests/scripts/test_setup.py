@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPTS = [
     *("scripts/setup", "scripts/demo", "scripts/test", "scripts/bench", "scripts/lock"),
-    *("scripts/soak", "scripts/reliability"),
+    *("scripts/soak", "scripts/reliability", "scripts/build-deb"),
     ".ci/run",
 ]
 LOCKS = ["build", "demo", "test", "bench"]
@@ -27,8 +27,9 @@ BASICS = ["bash", "cat", "cp", "dirname", "env", "flock", "ln", "mkdir", "mv", "
 BASICS += ["sha256sum", "tail", "true"]
 RUNTIME = ["apt-get", "cc", "fusermount3", "pkg-config", "python3", "sudo"]
 TOOLS = [
-    *("chromium", "cmp", "curl", "debootstrap", "file", "find", "findmnt", "getfattr", "nginx"),
-    *("openssl", "rsync", "setpriv", "systemd-analyze", "tar", "taskset"),
+    *("chromium", "cmp", "curl", "debootstrap", "file", "find", "findmnt", "getfattr", "mount"),
+    *("nginx", "nsenter", "openssl", "rsync", "setpriv", "systemd-analyze", "tar", "taskset"),
+    "unshare",
 ]
 
 STAND_INS = {
