@@ -254,6 +254,11 @@ class Content:
         """How many bytes of bodies are held in memory."""
         return int(self._memory.currsize)
 
+    @property
+    def max_stored_bytes(self) -> int:
+        """How many bytes the store holds at most; 0 where there is none."""
+        return 0 if self._store is None else self._store.max_bytes
+
     def last_error(self, path: AttachmentPath) -> str | None:
         """Return why the last open or read of an attachment failed; None if it did not."""
         return self._failures.get(path)
@@ -261,6 +266,10 @@ class Content:
     def note_failure(self, path: AttachmentPath, error: AttachfsError) -> None:
         """Remember why an attachment could not be opened or read."""
         self._failures[path] = str(error)
+
+    async def holds(self, digest: str, size_bytes: int) -> bool:
+        """Tell whether a body is in the store; it is looked for, and not verified."""
+        return await self._stored(digest, size_bytes) is not None
 
     async def discard(self, digest: str, error: Exception) -> None:
         """Drop a stored object that turned out damaged or unreadable: it is a miss from now on."""

@@ -1,7 +1,9 @@
 """The socket by which other commands talk to a running mount.
 
 One JSON object a line each way, one request a connection: `{"command": "refresh", "path": ""}` is
-answered `{"ok": true}`, or `{"ok": false, "error": "...", "exit_code": 2}`.
+answered `{"ok": true}`, or `{"ok": false, "error": "...", "exit_code": 2}`. Before that, a command
+may say more, `{"more": ...}` a line; such a one takes as long as it takes, and ends when whoever
+asked hangs up.
 """
 
 import errno
@@ -14,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from shlex import quote as shell_quote
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -37,6 +40,10 @@ from attachfs.mount.mountpoint import attachfs_mounts
 Command = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 """Take a request, return what its answer holds besides `ok`."""
 
+More = Callable[[Any], Awaitable[None]]
+LongCommand = Callable[[Mapping[str, Any], More], Awaitable[None]]
+"""Take a request and what sends a value before the answer; may be cancelled at any time."""
+
 _MAX_REQUEST_BYTES: Final = 64 * 1024
 _TALKING_TIMEOUT_S: Final = 5.0  # for a request to come, and for its answer to go
 _COMMAND_TIMEOUT_S: Final = 60.0
@@ -54,6 +61,7 @@ _log = structlog.get_logger(__name__)
 async def serve_control(
     mountpoint: Path,
     commands: Mapping[str, Command],
+    long_commands: Mapping[str, LongCommand] = MappingProxyType({}),
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -84,7 +92,7 @@ async def serve_control(
                     _log.warning("cannot listen to another command", reason=str(error))
                     await trio.sleep(_PAUSE_S)
                 else:
-                    nursery.start_soon(_converse, stream, commands, slots)
+                    nursery.start_soon(_converse, stream, commands, long_commands, slots)
 
 
 def argument(request: Mapping[str, Any], name: str) -> str:
@@ -101,6 +109,24 @@ def ask(mountpoint: Path, request: Mapping[str, Any], *, timeout_s: float) -> Ma
     Raises `NotMounted` where there is none, `MountTrouble` where it does not answer in time, and
     what it answers with: the `SetupError` of that exit code.
     """
+    (answer,) = _answers(mountpoint, request, timeout_s)
+    return answer
+
+
+def ask_long(mountpoint: Path, request: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield what the mount at an absolute path says until it has done what it is asked for.
+
+    Raises as `ask`. What has begun ends when the iterator is closed.
+    """
+    for answer in _answers(mountpoint, request, None):
+        if "more" in answer:
+            yield answer["more"]
+
+
+def _answers(
+    mountpoint: Path, request: Mapping[str, Any], timeout_s: float | None
+) -> Iterator[Mapping[str, Any]]:
+    """Yield each line that the mount answers with; the last one says that all is well."""
     try:
         line = msgspec.json.encode(request)
     except UnicodeEncodeError as error:
@@ -108,12 +134,17 @@ def ask(mountpoint: Path, request: Mapping[str, Any], *, timeout_s: float) -> Ma
     if len(line) > _MAX_REQUEST_BYTES:
         raise UsageError("nothing in an archive has a name as long as that")
     try:
-        reply = _exchange(mountpoint, line + b"\n", timeout_s)
+        for reply in _exchange(mountpoint, line + b"\n", timeout_s):
+            answer = _parse_reply(mountpoint, reply)
+            yield answer
+            if "ok" in answer:
+                return
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise _absent(mountpoint, error) from error
     except (TimeoutError, BlockingIOError) as error:
+        within = "" if timeout_s is None else f" within {timeout_s:g} s"
         raise MountTrouble(
-            f"the attachfs on {mountpoint} does not answer within {timeout_s:g} s; "
+            f"the attachfs on {mountpoint} does not answer{within}; "
             "look into its log, and mount it again if need be"
         ) from error
     except OSError as error:
@@ -121,13 +152,17 @@ def ask(mountpoint: Path, request: Mapping[str, Any], *, timeout_s: float) -> Ma
             f"cannot talk to the attachfs on {mountpoint}: {error.strerror or error} "
             f"({error.filename or _socket_name(mountpoint)})"
         ) from error
+
+
+def _parse_reply(mountpoint: Path, reply: bytes) -> dict[str, Any]:
+    """Return a line of an answer; raises the error that it tells of."""
     try:
         answer = msgspec.json.decode(reply, type=dict[str, Any])
     except msgspec.MsgspecError as error:
         raise MountTrouble(
             f"the attachfs on {mountpoint} ended before it answered; see its log"
         ) from error
-    if answer.get("ok") is not True:
+    if answer.get("ok") is False:
         kinds = {kind.exit_code: kind for kind in SetupError.__subclasses__()}
         raise kinds.get(answer.get("exit_code", 0), MountTrouble)(str(answer.get("error")))
     return answer
@@ -146,7 +181,8 @@ def _absent(mountpoint: Path, error: OSError) -> SetupError:
     )
 
 
-def _exchange(mountpoint: Path, line: bytes, timeout_s: float) -> bytes:
+def _exchange(mountpoint: Path, line: bytes, timeout_s: float | None) -> Iterator[bytes]:
+    """Yield the lines that a request is answered with; an empty one where it is cut off."""
     with (
         _opened(_directory_of(mountpoint), make=False) as directory,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection,
@@ -156,11 +192,15 @@ def _exchange(mountpoint: Path, line: bytes, timeout_s: float) -> bytes:
         with suppress(BrokenPipeError):  # it may have answered without listening to the end
             connection.sendall(line)
         with connection.makefile("rb") as replies:
-            return replies.readline()
+            yield from replies
+            yield b""
 
 
 async def _converse(
-    stream: trio.SocketStream, commands: Mapping[str, Command], slots: trio.Semaphore
+    stream: trio.SocketStream,
+    commands: Mapping[str, Command],
+    long_commands: Mapping[str, LongCommand],
+    slots: trio.Semaphore,
 ) -> None:
     """Take one request and answer it; a peer that hangs up is no matter."""
     try:
@@ -169,7 +209,7 @@ async def _converse(
                 return
             with suppress(trio.BrokenResourceError):
                 line = await _receive_line(stream)
-                answer = await _answer(line, commands)
+                answer = await _answer(line, commands, long_commands, stream)
                 with trio.move_on_after(_TALKING_TIMEOUT_S):
                     await stream.send_all(answer + b"\n")
     finally:
@@ -199,18 +239,51 @@ async def _receive_line(stream: trio.SocketStream) -> bytes:
     return bytes(received.partition(b"\n")[0])
 
 
-async def _answer(line: bytes, commands: Mapping[str, Command]) -> bytes:
-    """Return the answer to a request, whatever happens."""
+async def _answer(
+    line: bytes,
+    commands: Mapping[str, Command],
+    long_commands: Mapping[str, LongCommand],
+    stream: trio.SocketStream,
+) -> bytes:
+    """Return the answer to a request, whatever happens; raises `BrokenResourceError`."""
     try:
         request = _parse(line)
-        command = commands.get(argument(request, "command"))
-        if command is None:
-            raise UsageError(f"this mount knows no command {request['command']!r}")  # noqa: TRY301
+        name = argument(request, "command")
+        if name in long_commands:
+            await _go_on(long_commands[name], request, stream)
+            return msgspec.json.encode({"ok": True})
+        if name not in commands:
+            raise UsageError(f"this mount knows no command {name!r}")  # noqa: TRY301
         with trio.move_on_after(_COMMAND_TIMEOUT_S):
-            return msgspec.json.encode({"ok": True, **await command(request)})
+            return msgspec.json.encode({"ok": True, **await commands[name](request)})
         raise TimedOut(f"the mount was not done with it in {_COMMAND_TIMEOUT_S:g} s")  # noqa: TRY301
     except Exception as error:  # noqa: BLE001 - the mount goes on, whatever it was
-        return _failure(error)
+        cause = lone_cause(error)
+        if isinstance(cause, trio.BrokenResourceError):
+            raise cause from None
+        return _failure(cause)
+
+
+async def _go_on(
+    command: LongCommand, request: Mapping[str, Any], stream: trio.SocketStream
+) -> None:
+    """Do what may take long; raises `BrokenResourceError` once nobody waits for it any more."""
+    one_at_a_time = trio.Lock()
+
+    async def more(value: Any) -> None:
+        line = msgspec.json.encode({"more": value}) + b"\n"
+        async with one_at_a_time:
+            await stream.send_all(line)
+
+    async def watch() -> None:
+        while await stream.receive_some():
+            pass
+        raise trio.BrokenResourceError
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        await command(request, more)
+        nursery.cancel_scope.cancel()
 
 
 def _parse(line: bytes) -> dict[str, Any]:
@@ -222,10 +295,9 @@ def _parse(line: bytes) -> dict[str, Any]:
         raise UsageError("the request is no JSON object on a line") from error
 
 
-def _failure(error: Exception) -> bytes:
-    cause = lone_cause(error)
+def _failure(cause: BaseException) -> bytes:
     if not isinstance(cause, AttachfsError):
-        _log.error("unexpected error in a command", exc_info=error)
+        _log.error("unexpected error in a command", exc_info=cause)
         cause = MountTrouble("the mount failed at it; its log says how")
     exit_code = MountTrouble.exit_code
     if isinstance(cause, SetupError):

@@ -17,7 +17,7 @@ from attachfs.access.settings import Settings
 from attachfs.errors import MountFailed
 from attachfs.mount import mountpoint as mountpoints
 from attachfs.mount.callers import Callers
-from attachfs.mount.control import Command, argument, serve_control
+from attachfs.mount.control import Command, LongCommand, More, argument, serve_control
 from attachfs.mount.express import use_express_lane
 from attachfs.mount.kernel import KernelCaches
 from attachfs.mount.metrics import metrics_text, serving_metrics
@@ -92,7 +92,8 @@ async def _serve(
             nursery.start_soon(_refresh_on_hangup, archive.fs)
             nursery.start_soon(_dump_on_request)
             nursery.start_soon(callers.watch)
-            await nursery.start(serve_control, mountpoint, _commands(archive, mountpoint))
+            commands = _commands(archive, mountpoint)
+            await nursery.start(serve_control, mountpoint, commands, {"job": _job(archive.fs)})
             nursery.start_soon(_announce, mountpoint, announced)
             with serving:
                 await pyfuse3.main(min_tasks=_MIN_TASKS, max_tasks=_MAX_TASKS)
@@ -123,6 +124,17 @@ def _commands(archive: Opened, mountpoint: Path) -> Mapping[str, Command]:
         return {"text": metrics_text(archive)}
 
     return {"refresh": refresh, "status": tell_status, "metrics": tell_metrics}
+
+
+def _job(fs: FileSystem) -> LongCommand:
+    """Return what does a job on the tree of a mount."""
+
+    async def run(request: Mapping[str, Any], more: More) -> None:
+        from attachfs.audit.jobs import parse_job  # noqa: PLC0415 - few mounts are ever asked
+
+        await parse_job(request.get("job")).run(fs, more)
+
+    return run
 
 
 def _mount(operations: Operations, presentation: Presentation, mountpoint: Path) -> None:

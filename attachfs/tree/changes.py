@@ -4,12 +4,12 @@ from typing import Final, Protocol
 
 from attachfs.archive.identities import Holder
 from attachfs.archive.models import Record
-from attachfs.errors import NotFound
 from attachfs.tree.files import RecordFile
 from attachfs.tree.holders import EventsDirectory, HolderDirectory
 from attachfs.tree.inodes import ROOT_INO
 from attachfs.tree.names import ASSETS, BY_NAME, PUBLIC_ASSETS
-from attachfs.tree.nodes import Directory, Estate, Node, RootDirectory
+from attachfs.tree.nodes import Estate, Node, RootDirectory
+from attachfs.tree.paths import locate
 from attachfs.tree.places import Kind, Place, View
 from attachfs.tree.sums import SumsFile
 
@@ -41,14 +41,7 @@ class Changes:
 
         Raises `NotFound` where nothing can be called that, and what finding it raises.
         """
-        parent: Directory = self._root
-        node: Node = self._root
-        name = ""
-        for part in filter(None, path.split("/")):
-            if not isinstance(node, Directory):
-                raise NotFound(f"{path!r}: a file has no names in it")
-            parent, name = node, part
-            node = await parent.find(part)
+        parent, name, node = await locate(self._root, path)
         if node.kind in (Kind.VIEW, Kind.MOMENT):
             self._estate.catalog.expire_all()
             for entry_name in self._root.views:

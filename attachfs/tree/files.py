@@ -36,8 +36,13 @@ class AttachmentHandle:
         return self._reader.size_bytes
 
     @property
+    def digest(self) -> str:
+        """The SHA-256 that the bytes have been or will be checked against."""
+        return self._reader.digest
+
+    @property
     def tag(self) -> int:
-        """A hash of the SHA-256 that the bytes have been or will be checked against."""
+        """A hash of it."""
         return hash(self._reader.digest)
 
     def read_now(self, offset: int, size_bytes: int) -> bytes | bytearray | None:
@@ -103,7 +108,7 @@ class AttachmentFile(InfoFile):
             self.estate.content.expect()
         return await super().attrs()
 
-    async def open(self) -> Handle:
+    async def open(self) -> AttachmentHandle:
         """Return a handle, once the right is confirmed and scan and digests raise no objection."""
         info = await self.estate.catalog.confirmed_info(self.path)
         refusal = scan_refusal(self.estate, info)
@@ -111,25 +116,30 @@ class AttachmentFile(InfoFile):
             error = BlockedByScan(f"{self.path.path}: {refusal}")
             self.estate.content.note_failure(self.path, error)
             raise error
-        return AttachmentHandle(self.estate.content.open(self.path, self._expected(info)))
+        return AttachmentHandle(self.estate.content.open(self.path, self.expected(info)))
 
     async def fetch_ahead(self) -> None:
         """Fetch the bytes for whoever opens this next; raises what `open` and reading raise."""
         info = await self.estate.catalog.confirmed_info(self.path)
         if scan_refusal(self.estate, info) is None:
-            await self.estate.content.fetch_ahead(self.path, self._expected(info))
+            await self.estate.content.fetch_ahead(self.path, self.expected(info))
 
     async def xattrs(self) -> Mapping[str, bytes]:
         """Return what `/info` says, what the bytes are verified by and what went wrong last."""
         info = await self.estate.catalog.info(self.path)
         return attachment_xattrs(
             info,
-            verified_by=self._expected(info).verified_by,
-            origin_url=f"{self.estate.catalog.server}{info.url or attachment_url(self.path)}",
+            verified_by=self.expected(info).verified_by,
+            origin_url=self.url(info),
             last_error=self.estate.content.last_error(self.path),
         )
 
-    def _expected(self, info: Info) -> Expected:
+    def url(self, info: Info) -> str:
+        """Return where the bytes are."""
+        return f"{self.estate.catalog.server}{info.url or attachment_url(self.path)}"
+
+    def expected(self, info: Info) -> Expected:
+        """Return what record and `/info` say the bytes must be."""
         attachment = self.estate.catalog.declared(self.path)
         return Expected(
             size_bytes=info.size_bytes,

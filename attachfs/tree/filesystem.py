@@ -23,6 +23,7 @@ from attachfs.tree.attrs import FOREVER_S, Attrs
 from attachfs.tree.changes import Changes, Kernel
 from attachfs.tree.inodes import ROOT_INO, Inode, InodeTable
 from attachfs.tree.nodes import Directory, Entries, Entry, Estate, File, Handle, Node
+from attachfs.tree.paths import locate
 from attachfs.tree.readahead import ReadAhead
 from attachfs.tree.views.root import restored, root_directory
 
@@ -93,7 +94,7 @@ class FileSystem:
         """
         self._inodes = InodeTable(catalog.server, b"root")
         estate = Estate(catalog, content, self._inodes, policy, dict.fromkeys(public_assets))
-        self._estate = estate
+        self.estate = estate
         self._ahead = ReadAhead(estate, nursery, max_files=read_ahead_files)
         self._root = root_directory(estate, public_only=public_only)
         self._changes = Changes(estate, self._root, kernel or _Forgetful())
@@ -101,6 +102,14 @@ class FileSystem:
         self._directories: dict[int, _OpenDirectory] = {}
         self._next_fh = count(1)
         self.negative_ttl_s = catalog.negative_ttl_s
+
+    async def find(self, path: str) -> Node:
+        """Return the node that a path below the root names, for who asks it without a kernel.
+
+        It may turn out not to exist: its `attrs` tell. Raises `NotFound` where nothing can be
+        called that, and what asking for a name raises.
+        """
+        return (await locate(self._root, path)).node
 
     async def lookup(self, parent: int, name: bytes) -> Attrs:
         """Return the attributes of a name, its lookup counted; raises `NotFound`."""
@@ -282,7 +291,7 @@ class FileSystem:
         """Make the node of an inode that the kernel knows."""
         if ino == ROOT_INO:
             return self._root
-        return restored(self._estate, ino, (inode or self._inode(ino)).packed)
+        return restored(self.estate, ino, (inode or self._inode(ino)).packed)
 
     def _settle(self, node: Node) -> None:
         """Give a node another number where one that collides with it was looked up meanwhile."""

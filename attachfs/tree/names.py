@@ -11,3 +11,6 @@ ASSET_RECORD: Final = "asset.json"
 EVENT_RECORD: Final = "event.json"
 SUMS: Final = "SHA256SUMS"
 SIDECAR_SUFFIX: Final = ".info.json"
+
+VIEWS: Final = (ASSETS, BY_NAME, PUBLIC_ASSETS, AS_OF)
+"""What may be in the root."""

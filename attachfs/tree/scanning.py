@@ -15,8 +15,15 @@ def scan_refusal(estate: Estate, info: Info) -> str | None:
     if info.scanned_status == SCANNED_BAD:
         reason = info.scanned_bad_reason
         return f"{SCANNED_BAD}: {reason}" if reason else SCANNED_BAD
-    if info.sha256 is not None and estate.catalog.is_bad(info.sha256):
+    if is_bad(estate, info):
         return f"{SCANNED_BAD} under another name"
     if estate.policy is ScanPolicy.REQUIRE_OK and info.scanned_status != SCANNED_OK:
         return f"{info.scanned_status}, and --scan-policy is require-ok"
     return None
+
+
+def is_bad(estate: Estate, info: Info) -> bool:
+    """Tell whether a scan found an attachment's bytes bad, under whatever name."""
+    if info.scanned_status == SCANNED_BAD:
+        return True
+    return info.sha256 is not None and estate.catalog.is_bad(info.sha256)

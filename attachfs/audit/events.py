@@ -1,0 +1,105 @@
+"""What a job tells while it goes on, to whoever asked for it: here, or through a socket.
+
+Sizes in bytes, times in RFC 3339, UTC; paths are below the root of the tree.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from attachfs.audit.report import Finding
+
+_NS_PER_S: Final = 1_000_000_000
+
+
+class Begun(msgspec.Struct, frozen=True, tag="begun"):
+    """Say of which archive it is, which scan policy applies, and how much can be kept."""
+
+    archive: str
+    scan_policy: str
+    cache_bytes: int
+
+
+class Total(msgspec.Struct, frozen=True, tag="total"):
+    """Count what has been found so far; `final` once that is all."""
+
+    files: int
+    size_bytes: int
+    final: bool
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """Say that so many bytes more are done."""
+
+    size_bytes: int
+
+
+class Fetched(msgspec.Struct, frozen=True, tag="fetched"):
+    """Say that an attachment is there now; `held` where it was before."""
+
+    path: str
+    size_bytes: int
+    held: bool
+
+
+class Skipped(msgspec.Struct, frozen=True, tag="skipped"):
+    """Say that an attachment was left out, as it was asked for."""
+
+    path: str
+    reason: str
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """Say of which path something could not be had, and why."""
+
+    path: str
+    reason: str
+
+
+class Listed(msgspec.Struct, frozen=True, tag="listed"):
+    """Name an entry of a directory; what is None was not asked for."""
+
+    name: str
+    kind: str
+    size_bytes: int | None
+    modified: str
+
+
+class Described(msgspec.Struct, frozen=True, tag="described"):
+    """Tell all that is known of a path."""
+
+    path: str
+    kind: str
+    identity: str
+    size_bytes: int | None
+    modified: str
+    fields: Mapping[str, Any]
+
+
+class Bytes(msgspec.Struct, frozen=True, tag="bytes"):
+    """Hand over the next bytes of a file."""
+
+    path: str
+    data: bytes
+
+
+class Checked(msgspec.Struct, frozen=True, tag="checked"):
+    """Tell what a verification found."""
+
+    finding: Finding
+
+
+Event = Begun | Total | Progress | Fetched | Skipped | Failed | Listed | Described | Bytes | Checked
+"""Whatever a job may tell."""
+
+Tell = Callable[[Event], Awaitable[None]]
+"""Take an event; raises nothing but cancellation."""
+
+
+def time_text(at_ns: int) -> str:
+    """Return a time in nanoseconds since 1970 as RFC 3339, empty where there is none."""
+    if at_ns <= 0:
+        return ""
+    return f"{datetime.fromtimestamp(at_ns // _NS_PER_S, UTC):%Y-%m-%dT%H:%M:%SZ}"

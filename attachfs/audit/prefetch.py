@@ -1,0 +1,73 @@
+"""Fetch every attachment below paths into the store, for when it is wanted."""
+
+from typing import Final
+
+import msgspec
+
+from attachfs.audit.events import Begun, Failed, Fetched, Progress, Skipped, Tell
+from attachfs.audit.rounds import Sized, go_round
+from attachfs.errors import AttachfsError, BlockedByScan, CacheUnusable
+from attachfs.tree.files import AttachmentHandle
+from attachfs.tree.filesystem import FileSystem
+from attachfs.tree.nodes import Node
+
+# A download is followed in steps of this.
+_STEP_BYTES: Final = 8 * 1024 * 1024
+
+
+class Prefetch(msgspec.Struct, frozen=True, tag="prefetch"):
+    """Ask for every attachment at and below paths to be fetched, `at_once` at a time.
+
+    With `dry_run`, only to be told of each whether it is held. What is held is not fetched again:
+    so a run that was broken off is gone on with.
+    """
+
+    paths: tuple[str, ...]
+    dry_run: bool = False
+    at_once: int = 16
+
+    async def run(self, fs: FileSystem, tell: Tell) -> None:
+        """Do it and tell of everything; raises as `walk`."""
+
+        async def on_trouble(path: str, _: Node, error: AttachfsError) -> None:
+            await tell(Failed(path, str(error)))
+
+        async def work(sized: Sized) -> None:
+            await self._fetch(sized, tell)
+
+        estate = fs.estate
+        if not estate.content.max_stored_bytes:
+            raise CacheUnusable("there is no cache directory to fetch to; see the log for why")
+        await tell(
+            Begun(estate.catalog.server, estate.policy.value, estate.content.max_stored_bytes)
+        )
+        await go_round(fs, self.paths, work, tell=tell, on_trouble=on_trouble, at_once=self.at_once)
+
+    async def _fetch(self, sized: Sized, tell: Tell) -> None:
+        try:
+            handle = await sized.file.open()
+            try:
+                content = sized.file.estate.content
+                held = await content.holds(handle.digest, handle.size_bytes)
+                if not held and not self.dry_run:
+                    await _await_body(handle, tell)
+                else:
+                    await tell(Progress(handle.size_bytes))
+            finally:
+                handle.close()
+        except BlockedByScan as error:
+            await tell(Skipped(sized.path, str(error)))
+        except AttachfsError as error:
+            await tell(Failed(sized.path, str(error)))
+        else:
+            await tell(Fetched(sized.path, handle.size_bytes, held))
+
+
+async def _await_body(handle: AttachmentHandle, tell: Tell) -> None:
+    """Wait until all of a body is there: a byte can be read when all before it have come."""
+    done_bytes = 0
+    while done_bytes < handle.size_bytes:
+        next_bytes = min(done_bytes + _STEP_BYTES, handle.size_bytes)
+        await handle.read(next_bytes - 1, 1)
+        await tell(Progress(next_bytes - done_bytes))
+        done_bytes = next_bytes

@@ -1,0 +1,124 @@
+"""Find every attachment below paths of the tree."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NamedTuple
+
+import trio
+
+from attachfs.errors import AttachfsError, UsageError
+from attachfs.tree.files import AttachmentFile, SidecarFile
+from attachfs.tree.filesystem import FileSystem
+from attachfs.tree.names import AS_OF, BY_NAME
+from attachfs.tree.nodes import Directory, Entry, Node, RootDirectory
+from attachfs.tree.paths import parts_of
+
+# Directories that are looked into at the same time, each for one or two round trips.
+_WALKERS: Final = 16
+# What is found ahead of those who work on it, so that totals are known early.
+_MAX_AHEAD: Final = 10_000
+# They show what other views show, under other names.
+_REPEATING: Final = frozenset({BY_NAME, AS_OF})
+
+
+class Found(NamedTuple):
+    """Name an attachment that was found; `path` is where, below the root."""
+
+    path: str
+    file: AttachmentFile
+
+
+OnTrouble = Callable[[str, Node, AttachfsError], Awaitable[None]]
+"""Be told of a directory, by its path, that cannot be looked into, and of why."""
+
+
+async def walk(
+    fs: FileSystem,
+    paths: Sequence[str],
+    *,
+    on_trouble: OnTrouble,
+    task_status: trio.TaskStatus[trio.MemoryReceiveChannel[Found]],
+) -> None:
+    """Send every attachment at and below paths, each path of it once; in no order.
+
+    The channel is the value that starting this task gives. The root stands for all assets and
+    public assets, not for the views that show them again. Raises `NotFound` for a path that names
+    nothing, `UsageError` for one that names a file which is no attachment, before anything is
+    sent, and what asking for the name raises.
+    """
+    starts = [(path, await _start(fs, path)) for path in _outermost(paths)]
+    send, receive = trio.open_memory_channel[Found](_MAX_AHEAD)
+    walk = _Walk(send, on_trouble)
+    task_status.started(receive)
+    async with send, trio.open_nursery() as nursery:
+        for path, node in starts:
+            await walk.visit(nursery, path, node)
+
+
+def below(path: str, name: str) -> str:
+    """Return the path of a name in the directory at `path`."""
+    return f"{path}/{name}" if path else name
+
+
+def _outermost(paths: Sequence[str]) -> list[str]:
+    """Return the paths without what lies below another one, each once, in order."""
+    split = dict.fromkeys(tuple(parts_of(path)) for path in paths)
+    return [
+        "/".join(parts)
+        for parts in split
+        if not any(parts[:length] in split for length in range(len(parts)))
+    ]
+
+
+async def _start(fs: FileSystem, path: str) -> Node:
+    node = await fs.find(path)
+    if isinstance(node, SidecarFile):
+        node = AttachmentFile.of(node.estate, node.path)
+    if isinstance(node, AttachmentFile):
+        return node  # where it does not exist, that is for who looks at it to say
+    if not isinstance(node, Directory):
+        raise UsageError(f"{path} is no attachment; name one, or a directory")
+    await node.attrs()
+    return node
+
+
+class _Walk:
+    def __init__(self, send: trio.MemorySendChannel[Found], on_trouble: OnTrouble) -> None:
+        self._send = send
+        self._on_trouble = on_trouble
+        self._walkers = trio.CapacityLimiter(_WALKERS)
+
+    async def visit(self, nursery: trio.Nursery, path: str, node: Node) -> None:
+        """Visit a node and all below it, in tasks of their own as far as there may be more."""
+        if isinstance(node, AttachmentFile):
+            await self._send.send(Found(path, node))
+        elif isinstance(node, Directory):
+            try:
+                await self._visit_entries(nursery, path, node)
+            except AttachfsError as error:
+                await self._on_trouble(path, node, error)
+
+    async def _visit_entries(self, nursery: trio.Nursery, path: str, directory: Directory) -> None:
+        entries = await directory.entries()
+        index = 0
+        while (entry := await entries.wait(index)) is not None:
+            index += 1
+            if isinstance(directory, RootDirectory) and entry.name in _REPEATING:
+                continue
+            if not entry.node.is_directory:
+                await self.visit(nursery, below(path, entry.name), entry.node)
+                continue
+            token = object()
+            try:
+                self._walkers.acquire_on_behalf_of_nowait(token)
+            except trio.WouldBlock:
+                await self.visit(nursery, below(path, entry.name), entry.node)
+            else:
+                nursery.start_soon(self._visit_beside, nursery, token, path, entry)
+
+    async def _visit_beside(
+        self, nursery: trio.Nursery, token: object, path: str, entry: Entry
+    ) -> None:
+        try:
+            await self.visit(nursery, below(path, entry.name), entry.node)
+        finally:
+            self._walkers.release_on_behalf_of(token)
