@@ -17,9 +17,15 @@ _CGROUPS: Final = Path("/sys/fs/cgroup")
 def raise_descriptor_limit() -> None:
     """Take as many descriptors as may be had without being root (getrlimit(2))."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    wanted = obtainable_descriptors()
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def obtainable_descriptors() -> int:
+    """Return how many descriptors are taken where as many may be had."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
 
 
 def descriptor_limit() -> int:

@@ -46,9 +46,9 @@ async def preflight(archive: Archive, *, public: bool = False, known: bool = Fal
                 "this token may not list assets: assets/ cannot be listed, "
                 "but every path that it may read works by name"
             )
-        raise _explained(archive, error) from error
+        raise explained(archive.url, error) from error
     except AttachfsError as error:
-        mistake = _explained(archive, error)
+        mistake = explained(archive.url, error)
         if known and isinstance(mistake, ServerUnreachable | ServerTrouble):
             return (
                 f"{archive.url} does not answer ({error}); until it does, what is known is served"
@@ -77,19 +77,18 @@ async def _probe(archive: Archive, *, public: bool) -> None:
         await archive.ask(endpoints.probe())
 
 
-def _explained(archive: Archive, error: AttachfsError) -> SetupError:
+def explained(url: str, error: AttachfsError) -> SetupError:
     """Return the mistake behind an error, with what to do."""
     if isinstance(error, Unauthenticated):
         return TokenRefused(f"the server refuses the token ({error}); get a new one and try again")
     if isinstance(error, Unreachable | TimedOut):
         return ServerUnreachable(
-            f"cannot reach {archive.url} ({error}); check the URL, the network and the proxy, "
+            f"cannot reach {url} ({error}); check the URL, the network and the proxy, "
             "and --ca-bundle where the certificate is private"
         )
     if isinstance(error, ServerFault | Busy):
-        return ServerTrouble(f"{archive.url} is in trouble ({error}); try again later")
+        return ServerTrouble(f"{url} is in trouble ({error}); try again later")
     assert isinstance(error, NotFound | BadReply)  # noqa: S101 - what else a probe raises
     return WrongUrl(
-        f"{archive.url} answers, but not like an RKVST / DataTrails archive ({error}); "
-        "check the URL"
+        f"{url} answers, but not like an RKVST / DataTrails archive ({error}); check the URL"
     )

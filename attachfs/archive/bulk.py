@@ -129,12 +129,17 @@ class _Blocks(httpx.SyncByteStream):
         self._raw.release_conn()
 
 
+def proxy_for(url: str) -> str | None:
+    """Return the proxy that the environment names for a URL, with its password; None for none."""
+    parts = urlsplit(url)
+    proxies = {} if proxy_bypass(parts.netloc) else getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
 def _pools(
     url: str, context: ssl.SSLContext, *, direct: bool, connections: int
 ) -> urllib3.PoolManager:
-    parts = urlsplit(url)
-    proxies = {} if direct or proxy_bypass(parts.netloc) else getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    proxy = None if direct else proxy_for(url)
     if proxy is None:
         return urllib3.PoolManager(num_pools=2, maxsize=connections, ssl_context=context)
     given = urlsplit(proxy)

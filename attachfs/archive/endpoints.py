@@ -113,7 +113,13 @@ def all_events() -> Listing:
 
 def probe() -> Call[Page]:
     """Ask for a single asset: it tells whether URL and token are good."""
-    return Call(f"{_V2}/assets", parse_assets_page, _MAX_PAGE_BYTES, (("page_size", "1"),))
+    return few(assets(), 1)
+
+
+def few(listing: Listing, count: int) -> Call[Page]:
+    """Ask for so many entries of a listing."""
+    query = (("page_size", str(count)), *listing.filters)
+    return Call(listing.path, listing.parse, _MAX_PAGE_BYTES, query)
 
 
 def public_probe() -> Call[Record]:

@@ -80,12 +80,12 @@ def from_transport(error: Exception, *, subject: str) -> AttachfsError:
 
     Only the kind of failure is told: messages of libraries may quote headers or proxies' secrets.
     """
-    innermost = _innermost(error)
-    text = str(innermost) if isinstance(innermost, OSError) else ""
+    first = innermost(error)
+    text = str(first) if isinstance(first, OSError) else ""
     reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    if isinstance(innermost, OSError) and innermost.errno in NO_DESCRIPTORS:
+    if isinstance(first, OSError) and first.errno in NO_DESCRIPTORS:
         return Busy(f"{subject}: no descriptors are left for a connection (see ulimit -n)")
-    if isinstance(innermost, ssl.SSLCertVerificationError):
+    if isinstance(first, ssl.SSLCertVerificationError):
         return Untrusted(f"{subject}: the server's certificate is not trusted ({reason})")
     for kind, ours, words in _TRANSPORT_KINDS:
         if isinstance(error, kind):
@@ -122,17 +122,17 @@ def _is_harmless(run: str) -> bool:
     return any(known.fullmatch(run) is not None for known in (_UUID, _WORDS))
 
 
-def _innermost(error: BaseException) -> BaseException:
+def innermost(error: BaseException) -> BaseException:
     """Return the first cause: `ConnectError: certificate verify failed` helps, a trace not."""
     cause: BaseException | None = error
-    innermost = error
+    first = error
     while cause is not None:
-        innermost = cause
+        first = cause
         if isinstance(cause, BaseExceptionGroup):  # one for each address that was tried
             cause = cause.exceptions[0]
         else:
             cause = cause.__cause__ or cause.__context__
-    return innermost
+    return first
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -22,6 +22,8 @@ _CONNECT_TIMEOUT_S: Final = 10.0
 MAX_CONNECTIONS: Final = 160
 _MAX_BULK_CONNECTIONS: Final = 8
 _MAX_PORT: Final = 65535
+# X509_V_FLAG_NO_CHECK_TIME of x509_vfy.h, which Python has no name for.
+_NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)
 
 
 def base_url(url: str, *, allow_http: bool = False) -> str:
@@ -72,6 +74,18 @@ def trust(ca_bundle: Path | None) -> ssl.SSLContext:
     certifi's. Raises `CredentialsUnusable` for a bundle that cannot be read.
     """
     return _trusting(ca_bundle, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+def lenient_trust(ca_bundle: Path | None) -> ssl.SSLContext:
+    """Return a context of the same authorities that passes over names and dates.
+
+    It is for finding out what is wrong with a certificate: nothing may be sent by it.
+    """
+    cert_file, cert_dir = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    context = _trusting.__wrapped__(ca_bundle, cert_file, cert_dir)  # not the one that all share
+    context.check_hostname = False
+    context.verify_flags |= _NO_CHECK_TIME
+    return context
 
 
 # Reading all authorities takes 40 ms, and both clients trust the same.

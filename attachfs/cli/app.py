@@ -20,6 +20,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "config": "Show what the configuration comes to.",
     "status": "Show how mounts fare.",
     "metrics": "Print the measurements of a mount, for Prometheus.",
+    "doctor": "Check all that a mount needs, and say what to do.",
     "refresh": "Forget what the server may have changed.",
     "demo": "Serve a sample archive and mount it, to try things.",
     "serve": "Serve an archive of your own on this machine, without a mount.",

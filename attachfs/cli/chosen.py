@@ -8,6 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from attachfs.access.settings import Settings
+    from attachfs.archive.credentials import Credentials
 
 _MEMORY_CACHE_BYTES: Final = 256 * 1024 * 1024
 
@@ -20,8 +21,6 @@ def settings(context: click.Context, options: Mapping[str, Any]) -> "Settings":
     """
     import os
 
-    from attachfs.access.settings import Settings
-    from attachfs.archive.endpoints import ScanPolicy
     from attachfs.archive.transport import base_url, trust
     from attachfs.cli.credentials import choose
     from attachfs.cli.public import parse_public_assets
@@ -32,6 +31,20 @@ def settings(context: click.Context, options: Mapping[str, Any]) -> "Settings":
         trust(options["ca_bundle"])  # a mistake in it is told before anything else happens
     public_assets = parse_public_assets(options["public_asset"], archive_url=url)
     credentials = choose(context, options, url=url)
+    return assembled(options, url=url, credentials=credentials, public_assets=public_assets)
+
+
+def assembled(
+    options: Mapping[str, Any],
+    *,
+    url: str,
+    credentials: "Credentials | None",
+    public_assets: tuple[str, ...],
+) -> "Settings":
+    """Return the settings that options come to, with what was made of some of them."""
+    from attachfs.access.settings import Settings
+    from attachfs.archive.endpoints import ScanPolicy
+
     return Settings(
         url=url,
         credentials=credentials,
@@ -65,24 +78,3 @@ def memory_cache_bytes(given: int | None) -> int:
     from attachfs.access.limits import memory_share_bytes
 
     return memory_share_bytes(_MEMORY_CACHE_BYTES) if given is None else given
-
-
-def make_cache(directory: Path) -> None:
-    """Make the cache directory; a full or read-only disk is no mistake.
-
-    Raises `CacheUnusable` for one that is not ours to write.
-    """
-    import tempfile
-
-    from attachfs.errors import NO_ROOM, CacheUnusable
-
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=directory).close()
-    except OSError as error:
-        if error.errno in NO_ROOM:
-            return  # it goes on in memory and says so
-        raise CacheUnusable(
-            f"cannot write to the cache directory {directory}: {error.strerror}; "
-            "give one of yours with --cache-dir"
-        ) from error

@@ -64,7 +64,8 @@ def command(
     """
     import platformdirs
 
-    from attachfs.cli.chosen import make_cache, settings
+    from attachfs.access.cache_directory import make_cache
+    from attachfs.cli.chosen import settings
     from attachfs.mount.daemon import run_in_background
     from attachfs.mount.mountpoint import absolute, check, check_fuse
     from attachfs.mount.ownership import Presentation

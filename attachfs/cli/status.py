@@ -6,13 +6,11 @@ from typing import Any, Final
 
 import click
 
+from attachfs.access.wording import printable, rough_duration, rough_size
 from attachfs.cli.mounts import UntouchedPath, our_mount_around, our_mounts
 from attachfs.cli.parameters import show_size
 
 _TIMEOUT_S: Final = 10.0
-_DAY_S: Final = 86400
-_HOUR_S: Final = 3600
-_MINUTE_S: Final = 60
 
 
 @click.command("status")
@@ -71,7 +69,7 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
     yield _line(
         "requests",
         f"{answers:,} answered, {sum(requests['failures'].values()):,} not; "
-        f"{_size(requests['body_bytes'])} of attachments downloaded",
+        f"{rough_size(requests['body_bytes'])} of attachments downloaded",
     )
     if answer["bodies"]["mismatches"]:
         yield _line("MISMATCHES", f"{answer['bodies']['mismatches']:,}")
@@ -82,11 +80,7 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _line(name: str, text: str) -> str:
-    return f"  {name + ':':<11} {_printable(text)}"
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return f"  {name + ':':<11} {printable(text)}"
 
 
 def _token(answer: Mapping[str, Any]) -> str:
@@ -96,27 +90,12 @@ def _token(answer: Mapping[str, Any]) -> str:
     if left_s is None:
         return "serves for an unknown time"
     if left_s <= 0:
-        return f"is over since {_duration(-left_s)}"
-    return f"serves for another {_duration(left_s)}"
-
-
-def _duration(duration_s: int) -> str:
-    for unit_s, name in ((_DAY_S, "days"), (_HOUR_S, "hours"), (_MINUTE_S, "minutes")):
-        if duration_s >= 2 * unit_s:
-            return f"{duration_s // unit_s} {name}"
-    return f"{duration_s} seconds"
+        return f"is over since {rough_duration(-left_s)}"
+    return f"serves for another {rough_duration(left_s)}"
 
 
 def _of(used_bytes: int, max_bytes: int) -> str:
-    return f"{_size(used_bytes)} of {show_size(max_bytes)}"
-
-
-def _size(size_bytes: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size_bytes < 1024:  # noqa: PLR2004 - what the units are multiples of
-            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1024
-    return f"{size_bytes:.1f} TiB"
+    return f"{rough_size(used_bytes)} of {show_size(max_bytes)}"
 
 
 def _shares(counts: Mapping[str, int], names: tuple[str, ...]) -> str:

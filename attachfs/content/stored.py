@@ -35,6 +35,12 @@ def trailer_size(size_bytes: int) -> int:
     return pieces * _DIGEST_BYTES if pieces > 1 else 0
 
 
+def body_size(file_bytes: int) -> int:
+    """Return the length of the body in a file of that length with its trailer."""
+    pieces = -(-file_bytes // (PIECE_BYTES + _DIGEST_BYTES))
+    return file_bytes if file_bytes <= PIECE_BYTES else file_bytes - pieces * _DIGEST_BYTES
+
+
 class RunningDigest:
     """Hash a body as it comes and keep what its trailer is made of."""
 

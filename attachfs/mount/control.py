@@ -333,6 +333,19 @@ def _listening(mountpoint: Path) -> Iterator[trio.SocketListener]:
                     os.unlink(name, dir_fd=directory)
 
 
+def check_sockets() -> Path:
+    """Return where the sockets of mounts are, or will be; raises `OSError` where they cannot."""
+    path = _directory_path()
+    try:
+        with _opened(path, make=False):
+            return path
+    except FileNotFoundError:
+        parent = path.parent if path.parent.exists() else path.parent.parent
+        if os.access(parent, os.W_OK | os.X_OK, effective_ids=True):
+            return path
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(parent)) from None
+
+
 @contextmanager
 def _opened(path: Path, *, make: bool) -> Iterator[int]:
     """Open a directory of sockets for the block; raises `OSError` unless it is ours alone."""

@@ -171,13 +171,31 @@ def claimed(mountpoint: Path) -> Iterator[None]:
 
 def check_fuse(*, allow_other: bool = False) -> None:
     """Raise a `SetupError` unless this machine lets us mount, for other users too if need be."""
-    if allow_other and os.geteuid() != _ROOT_UID and not _others_may_be_allowed():
+    if allow_other:
+        check_sharing()
+    fusermount()
+    check_device()
+
+
+def check_sharing() -> None:
+    """Raise `MountFailed` unless we may mount for other users too."""
+    if os.geteuid() != _ROOT_UID and not _others_may_be_allowed():
         raise MountFailed(
             f"{_FUSE_CONF} does not let users mount for others; leave out --allow-other, "
             f"or have an administrator write user_allow_other into it"
         )
-    if shutil.which("fusermount3") is None:
+
+
+def fusermount() -> str:
+    """Return where fusermount3 is; raises `NoFusermount`."""
+    found = shutil.which("fusermount3")
+    if found is None:
         raise NoFusermount("fusermount3 is not installed; run: apt install fuse3")
+    return found
+
+
+def check_device() -> None:
+    """Raise `NoFuseDevice` unless the kernel's end of FUSE can be opened."""
     try:
         os.close(os.open(_FUSE_DEVICE, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
@@ -205,11 +223,8 @@ def unmount(mountpoint: Path) -> None:
     if not _is_ours(mounted):
         what = f"{mounted.fstype} is mounted" if mounted else "nothing is mounted"
         raise NotMounted(f"no attachfs is mounted on {mountpoint} ({what} there)")
-    fusermount = shutil.which("fusermount3")
-    if fusermount is None:
-        raise NoFusermount("fusermount3 is not installed; run: apt install fuse3")
     done = subprocess.run(  # noqa: S603 - an absolute program and a path after --
-        [fusermount, "-u", "--", str(mountpoint)],
+        [fusermount(), "-u", "--", str(mountpoint)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -12,7 +12,9 @@ import pytest
 
 from tests.support.programs import Done, usage_error
 
-_COMMANDS = ("mount", "umount", "config", "status", "metrics", "refresh", "demo", "serve")
+_COMMANDS = (
+    *("mount", "umount", "config", "status", "metrics", "doctor", "refresh", "demo", "serve"),
+)
 _HEAVY = {"trio", "httpx", "pyfuse3", "starlette", "hypercorn"}
 
 
