@@ -4,14 +4,18 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from attachfs.cli.fstab import rewritten
 from attachfs.errors import SetupError
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+_COMPLETE: Final = "_ATTACHFS_COMPLETE"  # set by shells that ask what there is to choose from
 
 # Each command's module is imported when it is used: `--help` imports neither trio nor httpx.
 _COMMANDS: Final[Mapping[str, str]] = {
@@ -24,6 +28,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "refresh": "Forget what the server may have changed.",
     "demo": "Serve a sample archive and mount it, to try things.",
     "serve": "Serve an archive of your own on this machine, without a mount.",
+    "completion": "Print what a shell needs to complete command lines.",
 }
 
 
@@ -41,9 +46,21 @@ class _LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        from click.shell_completion import CompletionItem
+
+        return [
+            *(
+                CompletionItem(name, help=sentence)
+                for name, sentence in _COMMANDS.items()
+                if name.startswith(incomplete)
+            ),
+            *click.Command.shell_complete(self, ctx, incomplete),
+        ]
+
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001
-    if not wanted:
+    if not wanted or ctx.resilient_parsing:
         return
     from importlib.metadata import version
 
@@ -74,8 +91,17 @@ def main() -> None:
     Every mistake of a user's ends here, as one sentence on standard error.
     """
     _open_standard_streams()
+    if _COMPLETE in os.environ:
+        from attachfs.cli.shells import register
+
+        register()  # click's own answers are not those that our scripts expect
     try:
-        status = app.main(rewritten(sys.argv[1:]), prog_name="attachfs", standalone_mode=False)
+        status = app.main(
+            rewritten(sys.argv[1:]),
+            prog_name="attachfs",
+            complete_var=_COMPLETE,
+            standalone_mode=False,
+        )
     except SetupError as error:
         print(f"attachfs: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

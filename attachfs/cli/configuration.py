@@ -14,7 +14,7 @@ before one for every profile.
 import os
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -84,8 +84,8 @@ def read(
 
     Raises `BadConfiguration`.
     """
-    tables = [(path, _table(path)) for path in ((file,) if file else _present())]
-    profiles = dict.fromkeys(name for path, table in tables for name in _profiles(path, table))
+    tables = _tables(file)
+    profiles = _profile_names(tables)
     for path, table in tables:
         profile = profile or _text(path, table, _PROFILE)
     if profile is not None and profile not in profiles:
@@ -101,11 +101,28 @@ def read(
     return Configuration(paths, profile, tuple(profiles), general | special)
 
 
+def profile_names(file: Path | None) -> list[str]:
+    """Return which profiles a file has, or those of the system and of the user.
+
+    What else stands there is not looked at. Raises `BadConfiguration`.
+    """
+    return list(_profile_names(_tables(file)))
+
+
 def user_file() -> Path:
     """Return where the user's configuration is, or would be."""
     import platformdirs
 
     return platformdirs.user_config_path("attachfs") / "config.toml"
+
+
+def _tables(file: Path | None) -> list[tuple[Path, dict[str, Any]]]:
+    return [(path, _table(path)) for path in ((file,) if file else _present())]
+
+
+def _profile_names(tables: Sequence[tuple[Path, Mapping[str, Any]]]) -> dict[str, None]:
+    """Return the names of all profiles in order, each once."""
+    return dict.fromkeys(name for path, table in tables for name in _profiles(path, table))
 
 
 def _present() -> list[Path]:

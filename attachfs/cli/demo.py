@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from attachfs.cli.mounts import complete_directory
 from attachfs.cli.parameters import AbsolutePath
 from attachfs.errors import MountpointMissing
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 
 @click.command("demo")
-@click.argument("mountpoint", type=AbsolutePath(), required=False)
+@click.argument(
+    "mountpoint", type=AbsolutePath(), required=False, shell_complete=complete_directory
+)
 def command(*, mountpoint: Path | None) -> None:
     """Mount a sample archive on MOUNTPOINT until Ctrl-C.
 

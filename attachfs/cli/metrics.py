@@ -5,13 +5,20 @@ from typing import Final
 
 import click
 
-from attachfs.cli.mounts import UntouchedPath, our_mount_around, our_mounts
+from attachfs.cli.mounts import (
+    UntouchedPath,
+    complete_mountpoint,
+    our_mount_around,
+    our_mounts,
+)
 
 _TIMEOUT_S: Final = 10.0
 
 
 @click.command("metrics")
-@click.argument("mountpoint", type=UntouchedPath(), required=False)
+@click.argument(
+    "mountpoint", type=UntouchedPath(), required=False, shell_complete=complete_mountpoint
+)
 def command(*, mountpoint: Path | None) -> None:
     """Print what the mount on MOUNTPOINT measures, in Prometheus' text format.
 

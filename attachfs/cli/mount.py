@@ -1,6 +1,7 @@
 """`attachfs mount`: mount an archive on a directory."""
 
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attachfs.cli.fstab import flags
+from attachfs.cli.mounts import complete_directory
 from attachfs.cli.options import archive_options, configurable, mount_options, option
 from attachfs.cli.parameters import AbsolutePath
+from attachfs.errors import UsageError
 
 if TYPE_CHECKING:
     from attachfs.access.settings import Settings
@@ -26,14 +29,17 @@ class _MountCommand(click.Command):
             if argument == "--":
                 rest += [argument, *given]
             elif argument == "-o":
-                found += flags([next(given, "")], configurable())
+                with suppress(UsageError) if ctx.resilient_parsing else nullcontext():
+                    found += flags([next(given, "")], configurable())
             else:
                 rest.append(argument)
         return super().parse_args(ctx, found + rest)
 
 
 @click.command("mount", cls=_MountCommand)
-@click.argument("mountpoint", type=AbsolutePath(), required=False)
+@click.argument(
+    "mountpoint", type=AbsolutePath(), required=False, shell_complete=complete_directory
+)
 @archive_options
 @mount_options
 @click.option(

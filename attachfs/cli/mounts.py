@@ -2,9 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class UntouchedPath(click.ParamType[Path]):
@@ -20,6 +23,41 @@ class UntouchedPath(click.ParamType[Path]):
             return Path(value).absolute()
         except FileNotFoundError:
             self.fail(f"{value} is relative to a working directory that is gone", param, ctx)
+
+
+def complete_mountpoint(
+    _: click.Context, __: click.Parameter, incomplete: str
+) -> "list[CompletionItem[str]]":
+    """Offer the mount points of this user's mounts, else directories."""
+    return _mountpoints(incomplete, otherwise="dir")
+
+
+def complete_mounted_path(
+    _: click.Context, __: click.Parameter, incomplete: str
+) -> "list[CompletionItem[str]]":
+    """Offer the mount points of this user's mounts, else files."""
+    return _mountpoints(incomplete, otherwise="file")
+
+
+def complete_directory(
+    _: click.Context, __: click.Parameter, incomplete: str
+) -> "list[CompletionItem[str]]":
+    """Offer directories."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="dir")]
+
+
+def _mountpoints(incomplete: str, *, otherwise: str) -> "list[CompletionItem[str]]":
+    from click.shell_completion import CompletionItem
+
+    from attachfs.mount.mountpoint import attachfs_mounts
+
+    ours = [str(path) for path, owner in attachfs_mounts().items() if owner == os.getuid()]
+    matching = [path for path in ours if path.startswith(incomplete)]
+    if matching or not incomplete:
+        return [CompletionItem(path) for path in matching]
+    return [CompletionItem(incomplete, type=otherwise)]
 
 
 def our_mounts() -> list[Path]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import click
 
-from attachfs.cli.configuration import load, read
+from attachfs.cli.configuration import load, profile_names
 from attachfs.cli.parameters import (
     AbsolutePath,
     Duration,
@@ -39,13 +39,10 @@ def option(name: str, *aliases: str, **attributes: Any) -> Decorator:
     return click.option(name, envvar=[variable, *aliases], show_envvar=True, **attributes)
 
 
-def _complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+def _complete_profile(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     with suppress(SetupError):
-        return [
-            name
-            for name in read(configurable(), None, None).profiles
-            if name.startswith(incomplete)
-        ]
+        names = profile_names(context.meta.get(_FILE))
+        return [name for name in names if name.startswith(incomplete)]
     return []
 
 

@@ -5,13 +5,24 @@ from typing import Final
 
 import click
 
-from attachfs.cli.mounts import UntouchedPath, our_mount_around, our_mounts
+from attachfs.cli.mounts import (
+    UntouchedPath,
+    complete_mounted_path,
+    our_mount_around,
+    our_mounts,
+)
 
 _TIMEOUT_S: Final = 30.0
 
 
 @click.command("refresh")
-@click.argument("paths", metavar="[PATH]...", nargs=-1, type=UntouchedPath())
+@click.argument(
+    "paths",
+    metavar="[PATH]...",
+    nargs=-1,
+    type=UntouchedPath(),
+    shell_complete=complete_mounted_path,
+)
 def command(*, paths: tuple[Path, ...]) -> None:
     """Make mounts ask the server again for what it may have changed.
 

@@ -7,14 +7,21 @@ from typing import Any, Final
 import click
 
 from attachfs.access.wording import printable, rough_duration, rough_size
-from attachfs.cli.mounts import UntouchedPath, our_mount_around, our_mounts
+from attachfs.cli.mounts import (
+    UntouchedPath,
+    complete_mountpoint,
+    our_mount_around,
+    our_mounts,
+)
 from attachfs.cli.parameters import show_size
 
 _TIMEOUT_S: Final = 10.0
 
 
 @click.command("status")
-@click.argument("mountpoint", type=UntouchedPath(), required=False)
+@click.argument(
+    "mountpoint", type=UntouchedPath(), required=False, shell_complete=complete_mountpoint
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.  [default: no]")
 def command(*, mountpoint: Path | None, as_json: bool) -> None:
     """Show how the mount on MOUNTPOINT fares, or all mounts of yours.

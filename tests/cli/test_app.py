@@ -14,6 +14,7 @@ from tests.support.programs import Done, usage_error
 
 _COMMANDS = (
     *("mount", "umount", "config", "status", "metrics", "doctor", "refresh", "demo", "serve"),
+    "completion",
 )
 _HEAVY = {"trio", "httpx", "pyfuse3", "starlette", "hypercorn"}
 

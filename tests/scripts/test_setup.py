@@ -27,9 +27,9 @@ BASICS = ["bash", "cat", "cp", "dirname", "env", "flock", "ln", "mkdir", "mv", "
 BASICS += ["sha256sum", "tail", "true"]
 RUNTIME = ["apt-get", "cc", "fusermount3", "pkg-config", "python3", "sudo"]
 TOOLS = [
-    *("chromium", "cmp", "curl", "debootstrap", "file", "find", "findmnt", "getfattr", "mount"),
-    *("nginx", "nsenter", "openssl", "rsync", "setpriv", "systemd-analyze", "tar", "taskset"),
-    "unshare",
+    *("chromium", "cmp", "curl", "debootstrap", "file", "find", "findmnt", "fish", "getfattr"),
+    *("mandoc", "mount", "nginx", "nsenter", "openssl", "rsync", "setpriv", "systemd-analyze"),
+    *("tar", "taskset", "unshare", "zsh"),
 ]
 
 STAND_INS = {
