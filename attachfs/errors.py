@@ -213,7 +213,7 @@ class XattrUnsupported(AttachfsError):
 
 
 class Unsupported(AttachfsError):
-    """Tell the kernel that it need not ask for this operation again."""
+    """Say that an operation is not offered: the kernel need not ask for it again."""
 
     errno = errno.ENOSYS
     log_level = logging.DEBUG
@@ -306,7 +306,7 @@ class TokenRefused(SetupError):
 
 
 class WrongUrl(SetupError):
-    """Say that the URL is none, or that something else answers there."""
+    """Say that the URL is none, or something else answers there."""
 
     exit_code = 30
 
@@ -330,7 +330,7 @@ class NoFuseDevice(SetupError):
 
 
 class NoFusermount(SetupError):
-    """Say that fusermount3 is not installed."""
+    """Say that the program fusermount3 is not installed."""
 
     exit_code = 41
 

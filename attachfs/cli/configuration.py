@@ -14,7 +14,7 @@ before one for every profile.
 import os
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -30,6 +30,25 @@ _PROFILES: Final = "profiles"
 _SYSTEM_FILE: Final = Path("/etc/attachfs/config.toml")
 _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _ROOT_UID: Final = 0
+
+_FLAG: Final = "true or false"
+_NUMBER: Final = "a number"
+_TEXT: Final = "a text in quotes"
+_TEXTS: Final = "a list of texts in quotes"
+_TEXT_OR_NUMBER: Final = "a text in quotes, or a number"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_KINDS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    _FLAG: lambda value: isinstance(value, bool),
+    _NUMBER: _is_number,
+    _TEXT: lambda value: isinstance(value, str),
+    _TEXTS: lambda value: isinstance(value, list) and all(isinstance(x, str) for x in value),
+    _TEXT_OR_NUMBER: lambda value: isinstance(value, str) or _is_number(value),
+}
 
 
 class Setting(NamedTuple):
@@ -107,6 +126,19 @@ def profile_names(file: Path | None) -> list[str]:
     What else stands there is not looked at. Raises `BadConfiguration`.
     """
     return list(_profile_names(_tables(file)))
+
+
+def value_kind(option: click.Option) -> str:
+    """Return what an option takes in a file, in words."""
+    if option.is_flag:
+        return _FLAG
+    if option.multiple:
+        return _TEXTS
+    if isinstance(option.type, click.IntRange):
+        return _NUMBER
+    if isinstance(option.type, click.Path | click.Choice) or option.type is click.STRING:
+        return _TEXT
+    return _TEXT_OR_NUMBER
 
 
 def user_file() -> Path:
@@ -192,21 +224,9 @@ def _checked(known: Mapping[str, click.Option], key: str, setting: Setting) -> t
 
 
 def _check_type(key: str, option: click.Option, setting: Setting) -> None:
-    value = setting.value
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if option.is_flag:
-        fits, wanted = isinstance(value, bool), "true or false"
-    elif option.multiple:
-        fits = isinstance(value, list) and all(isinstance(item, str) for item in value)
-        wanted = "a list of texts in quotes"
-    elif isinstance(option.type, click.IntRange):
-        fits, wanted = is_number, "a number"
-    elif isinstance(option.type, click.Path | click.Choice) or option.type is click.STRING:
-        fits, wanted = isinstance(value, str), "a text in quotes"
-    else:
-        fits, wanted = isinstance(value, str) or is_number, "a text in quotes, or a number"
-    if not fits:
-        raise BadConfiguration(f"`{key}` ({setting}) should be {wanted}")
+    kind = value_kind(option)
+    if not _KINDS[kind](setting.value):
+        raise BadConfiguration(f"`{key}` ({setting}) should be {kind}")
 
 
 def _path(setting: Setting) -> str:

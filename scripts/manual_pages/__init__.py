@@ -1,0 +1,1 @@
+"""The manual pages, made of the commands, options and errors as they are declared."""
