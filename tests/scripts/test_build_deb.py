@@ -360,6 +360,8 @@ def test_what_comes_with_the_program_is_where_others_look_for_it(
         "attachfs.fish": "fish/vendor_completions.d/attachfs.fish",
     }
     expected |= {f"{share}/{shells[x.name]}" for x in docs.glob("completions/*")}
+    assert f"{PRIVATE}/attachfs" in members
+    assert f"{PRIVATE}/share" not in members
     private = (f"{PRIVATE}/", "usr/bin/")
     assert expected == {
         name for name, member in members.items() if member.isfile() and not name.startswith(private)
