@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 
-from attachfs.cli.mounts import UntouchedPath
+from attachfs.cli.mounts import UntouchedPath, complete_directory
 from attachfs.cli.options import archive_options, mount_options
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ _INDENT: Final = " " * (_MARK_CHARS + 2 + _NAME_CHARS + 2)
 
 
 @click.command("doctor")
-@click.argument("mountpoint", type=UntouchedPath(), required=False)
+@click.argument(
+    "mountpoint", type=UntouchedPath(), required=False, shell_complete=complete_directory
+)
 @archive_options
 @mount_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.  [default: no]")
