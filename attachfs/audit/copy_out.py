@@ -1,7 +1,5 @@
 """Hand out the bytes of files."""
 
-from functools import partial
-
 import msgspec
 import trio
 
@@ -9,7 +7,7 @@ from attachfs.audit.events import Bytes, Failed, Tell
 from attachfs.audit.reading import read_all
 from attachfs.errors import AttachfsError, IsADirectory
 from attachfs.tree.filesystem import FileSystem
-from attachfs.tree.nodes import File
+from attachfs.tree.nodes import File, Handle
 
 
 class CopyOut(msgspec.Struct, frozen=True, tag="copy-out"):
@@ -36,11 +34,18 @@ class CopyOut(msgspec.Struct, frozen=True, tag="copy-out"):
         handle = await node.open()
         try:
             if self.max_bytes is None or handle.size_bytes <= self.max_bytes:
-                await read_all(handle, partial(_send, path, tell))
+                await _send_all(path, handle, tell)
         finally:
             handle.close()
 
 
-async def _send(path: str, tell: Tell, data: bytes | bytearray) -> None:
-    await trio.lowlevel.checkpoint()
-    await tell(Bytes(path, bytes(data)))
+async def _send_all(path: str, handle: Handle, tell: Tell) -> None:
+    left_bytes = handle.size_bytes
+
+    async def send(data: bytes | bytearray) -> None:
+        nonlocal left_bytes
+        left_bytes -= len(data)
+        await trio.lowlevel.checkpoint()
+        await tell(Bytes(path, bytes(data), last=left_bytes == 0))
+
+    await read_all(handle, send)

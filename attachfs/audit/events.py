@@ -79,10 +79,11 @@ class Described(msgspec.Struct, frozen=True, tag="described"):
 
 
 class Bytes(msgspec.Struct, frozen=True, tag="bytes"):
-    """Hand over the next bytes of a file."""
+    """Hand over the next bytes of a file; `last` with those that end it."""
 
     path: str
     data: bytes
+    last: bool
 
 
 class Checked(msgspec.Struct, frozen=True, tag="checked"):

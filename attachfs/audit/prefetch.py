@@ -48,7 +48,9 @@ class Prefetch(msgspec.Struct, frozen=True, tag="prefetch"):
             handle = await sized.file.open()
             try:
                 content = sized.file.estate.content
-                held = await content.holds(handle.digest, handle.size_bytes)
+                held = not handle.size_bytes or await content.holds(
+                    handle.digest, handle.size_bytes
+                )
                 if not held and not self.dry_run:
                     await _await_body(handle, tell)
                 else:

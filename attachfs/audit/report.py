@@ -80,3 +80,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def is_well(self) -> bool:
         """Tell whether everything was verified."""
         return all(finding.verdict is Verdict.VERIFIED for finding in self.findings)
+
+
+def to_json(report: Report) -> bytes:
+    """Return the report for programs: what it holds, the counts, and whether all is well."""
+    fields = msgspec.to_builtins(report)
+    document = {"is_well": report.is_well, "counts": report.counts, **fields}
+    return msgspec.json.format(msgspec.json.encode(document), indent=2)

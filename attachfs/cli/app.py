@@ -4,16 +4,18 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
 from attachfs.cli.fstab import rewritten
-from attachfs.errors import SetupError
+from attachfs.errors import AttachfsError, SetupError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+_FAILED: Final = 1  # as the commands have it that could not do all of it
+_BROKEN_PIPE: Final = 141  # 128 + SIGPIPE
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 _COMPLETE: Final = "_ATTACHFS_COMPLETE"  # set by shells that ask what there is to choose from
 
@@ -25,6 +27,11 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "status": "Show how mounts fare.",
     "metrics": "Print the measurements of a mount, for Prometheus.",
     "doctor": "Check all that a mount needs, and say what to do.",
+    "ls": "List a directory of an archive, mounted or not.",
+    "info": "Show all that is known of a path.",
+    "cat": "Write the bytes of files to standard output.",
+    "prefetch": "Fetch attachments into the cache.",
+    "verify": "Hash attachments again, compare with the records, and report.",
     "refresh": "Forget what the server may have changed.",
     "demo": "Serve a sample archive and mount it, to try things.",
     "serve": "Serve an archive of your own on this machine, without a mount.",
@@ -108,6 +115,11 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except AttachfsError as error:
+        print(f"attachfs: {error}", file=sys.stderr)
+        sys.exit(_FAILED)
+    except BrokenPipeError:
+        _leave_quietly()
     except (click.Abort, KeyboardInterrupt):
         sys.exit(_INTERRUPTED)
     except BaseExceptionGroup as group:  # as nurseries wrap it
@@ -115,6 +127,13 @@ def main() -> None:
             raise
         sys.exit(_INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _leave_quietly() -> NoReturn:
+    """End as a program does whose reader has gone: nothing is to be said to nobody."""
+    # What is still in the buffer would fail, and be told of, at the end of the interpreter.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(_BROKEN_PIPE)
 
 
 def _open_standard_streams() -> None:

@@ -140,7 +140,7 @@ def _made(
 
 def _shown(name: str, finding: "Finding") -> str:
     from attachfs.access.checkup.findings import Outcome
-    from attachfs.access.wording import printable
+    from attachfs.wording import printable
 
     mark = "FAILED" if finding.outcome is Outcome.FAILED else finding.outcome.value
     line = f"{mark:<{_MARK_CHARS}}  {name:<{_NAME_CHARS}}  {printable(finding.found)}"

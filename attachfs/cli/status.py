@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import click
 
-from attachfs.access.wording import printable, rough_duration, rough_size
 from attachfs.cli.mounts import (
     UntouchedPath,
     complete_mountpoint,
@@ -14,6 +13,7 @@ from attachfs.cli.mounts import (
     our_mounts,
 )
 from attachfs.cli.parameters import show_size
+from attachfs.wording import printable, rough_duration, rough_size
 
 _TIMEOUT_S: Final = 10.0
 

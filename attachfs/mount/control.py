@@ -44,7 +44,7 @@ More = Callable[[Any], Awaitable[None]]
 LongCommand = Callable[[Mapping[str, Any], More], Awaitable[None]]
 """Take a request and what sends a value before the answer; may be cancelled at any time."""
 
-_MAX_REQUEST_BYTES: Final = 64 * 1024
+_MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024  # more than a command line can hold, execve(2)
 _TALKING_TIMEOUT_S: Final = 5.0  # for a request to come, and for its answer to go
 _COMMAND_TIMEOUT_S: Final = 60.0
 _MAX_CLIENTS: Final = 16  # more wait until these are done
@@ -132,7 +132,7 @@ def _answers(
     except UnicodeEncodeError as error:
         raise UsageError("nothing in an archive has a name that is not UTF-8") from error
     if len(line) > _MAX_REQUEST_BYTES:
-        raise UsageError("nothing in an archive has a name as long as that")
+        raise UsageError("that is more than a mount takes at once; name fewer paths")
     try:
         for reply in _exchange(mountpoint, line + b"\n", timeout_s):
             answer = _parse_reply(mountpoint, reply)

@@ -13,7 +13,8 @@ import pytest
 from tests.support.programs import Done, usage_error
 
 _COMMANDS = (
-    *("mount", "umount", "config", "status", "metrics", "doctor", "refresh", "demo", "serve"),
+    *("mount", "umount", "config", "status", "metrics", "doctor", "ls", "info", "cat"),
+    *("prefetch", "verify", "refresh", "demo", "serve"),
     "completion",
 )
 _HEAVY = {"trio", "httpx", "pyfuse3", "starlette", "hypercorn"}

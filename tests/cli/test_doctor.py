@@ -131,7 +131,8 @@ def test_what_a_machine_lacks_is_told_at_once(
     missing = tmp_path / "missing"
     runtime = tmp_path / "others"
     runtime.mkdir(mode=0o700)
-    (runtime / "attachfs").mkdir(mode=0o755)
+    (runtime / "attachfs").mkdir()
+    (runtime / "attachfs").chmod(0o755)  # whatever the umask is
     report = doctor(missing, *of_archive, prefix=(*hide, *few), XDG_RUNTIME_DIR=str(runtime))
     assert report.done.returncode == 40
     assert report.says("fuse", "cannot open /dev/fuse: No such file", "run: modprobe fuse")

@@ -13,12 +13,12 @@ import trio
 from attachfs.access.checkup.findings import Check, Finding, failed, ok, skipped, warning
 from attachfs.access.checkup.route import Route
 from attachfs.access.settings import Settings
-from attachfs.access.wording import rough_duration
 from attachfs.archive import endpoints
 from attachfs.archive.clock import http_date_s
 from attachfs.archive.faults import from_transport, innermost
 from attachfs.archive.transport import async_client, lenient_trust, trust
 from attachfs.errors import ServerUnreachable
+from attachfs.wording import rough_duration
 
 _RENEW_S: Final = 14 * 86400
 _OFF_S: Final = 30.0

@@ -11,7 +11,6 @@ from attachfs.access.checkup.findings import Check, Finding, failed, ok, skipped
 from attachfs.access.checkup.network import Network
 from attachfs.access.preflight import explained, preflight
 from attachfs.access.settings import Settings
-from attachfs.access.wording import rough_duration
 from attachfs.archive import endpoints
 from attachfs.archive.auth import BearerAuth
 from attachfs.archive.client import Archive
@@ -29,6 +28,7 @@ from attachfs.errors import (
     TokenRefused,
     Unauthenticated,
 )
+from attachfs.wording import rough_duration
 
 _SOON_S: Final = 600.0
 _LISTED: Final = 20  # enough to find an attachment among, and no load

@@ -9,9 +9,9 @@ from typing import Final
 from attachfs.access.cache_directory import try_cache, unusable
 from attachfs.access.checkup.findings import Check, Finding, in_thread, ok, skipped, warning
 from attachfs.access.settings import Settings
-from attachfs.access.wording import rough_size
 from attachfs.content.inspection import Inspection, inspect
 from attachfs.errors import NO_ROOM, CacheUnusable
+from attachfs.wording import rough_size
 
 _OTHERS_MAY_WRITE: Final = 0o022
 

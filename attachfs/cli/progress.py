@@ -1,0 +1,104 @@
+"""How far a long job is: a bar on a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from attachfs.wording import printable, rough_size
+
+if TYPE_CHECKING:
+    from attachfs.audit.events import Event
+
+_LINE_EVERY_S: Final = 5.0
+
+
+class Progress:
+    """Show on standard error how many files and bytes are done, and how many there are.
+
+    To be used as a context manager. Lines are printed through `say`, or they would break the bar.
+    """
+
+    def __init__(self, verb: str) -> None:
+        self._verb = verb
+        self.files = self.total_files = 0
+        self.bytes = self.total_bytes = 0
+        self._final = False
+        self._told_s = time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                desc=f"{self._verb}: looking",
+                unit="B",
+                unit_scale=True,
+                unit_divisor=1024,
+                dynamic_ncols=True,
+                leave=False,
+            )
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def take(self, event: "Event") -> None:
+        """Take what a job tells; what says nothing of progress is no matter."""
+        from attachfs.audit.events import Checked, Failed, Fetched, Skipped, Total
+        from attachfs.audit.events import Progress as Step
+
+        match event:
+            case Total(files, size_bytes, final):
+                self.total_files, self.total_bytes, self._final = files, size_bytes, final
+            case Step(size_bytes):
+                self.bytes += size_bytes
+            case Fetched() | Skipped() | Failed() | Checked():
+                self.files += 1
+            case _:
+                return
+        self._show()
+
+    def say(self, text: str, *, err: bool = False) -> None:
+        """Print a line on standard output, or on standard error."""
+        file = sys.stderr if err else sys.stdout
+        if self._bar is None:
+            print(text, file=file, flush=True)
+        else:
+            self._bar.write(text, file=file)
+
+    def _show(self) -> None:
+        if self._bar is not None:
+            # What is not all found yet gives no time that is left.
+            self._bar.total = max(self.total_bytes, self.bytes) if self._final else None
+            self._bar.set_description_str(f"{self._verb}: {self._counted()}", refresh=False)
+            self._bar.update(self.bytes - self._bar.n)
+        elif time.monotonic() - self._told_s >= _LINE_EVERY_S:
+            self._told_s = time.monotonic()
+            so_far = "" if self._final else " found so far"
+            print(
+                f"attachfs: {self._verb}: {self._counted()}, {rough_size(self.bytes)} of "
+                f"{rough_size(self.total_bytes)}{so_far}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def _counted(self) -> str:
+        return f"{self.files:,} of {self.total_files:,}{'' if self._final else '+'} files"
+
+
+def problem(path: str, reason: str) -> str:
+    """Return what to print of a path, shown already, at which something failed."""
+    return f"attachfs: {path}: {printable(reason)}"
+
+
+def files_of(count: int) -> str:
+    """Return a number of files in words."""
+    return f"{count:,} file{'' if count == 1 else 's'}"
