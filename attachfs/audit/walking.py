@@ -1,6 +1,6 @@
 """Find every attachment below paths of the tree."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from typing import Final, NamedTuple
 
 import trio
@@ -8,7 +8,7 @@ import trio
 from attachfs.errors import AttachfsError, UsageError
 from attachfs.tree.files import AttachmentFile, SidecarFile
 from attachfs.tree.filesystem import FileSystem
-from attachfs.tree.names import AS_OF, BY_NAME
+from attachfs.tree.names import AS_OF, BY_NAME, SIDECAR_SUFFIX
 from attachfs.tree.nodes import Directory, Entry, Node, RootDirectory
 from attachfs.tree.paths import parts_of
 
@@ -45,13 +45,15 @@ async def walk(
     nothing, `UsageError` for one that names a file which is no attachment, before anything is
     sent, and what asking for the name raises.
     """
-    starts = [(path, await _start(fs, path)) for path in _outermost(paths)]
+    named = dict.fromkeys("/".join(parts_of(path)) for path in paths)
+    starts = dict([await _start(fs, path) for path in named])
     send, receive = trio.open_memory_channel[Found](_MAX_AHEAD)
     walk = _Walk(send, on_trouble)
     task_status.started(receive)
     async with send, trio.open_nursery() as nursery:
-        for path, node in starts:
-            await walk.visit(nursery, path, node)
+        for path, node in starts.items():
+            if not _is_below(path, starts):
+                await walk.visit(nursery, path, node)
 
 
 def below(path: str, name: str) -> str:
@@ -59,26 +61,24 @@ def below(path: str, name: str) -> str:
     return f"{path}/{name}" if path else name
 
 
-def _outermost(paths: Sequence[str]) -> list[str]:
-    """Return the paths without what lies below another one, each once, in order."""
-    split = dict.fromkeys(tuple(parts_of(path)) for path in paths)
-    return [
-        "/".join(parts)
-        for parts in split
-        if not any(parts[:length] in split for length in range(len(parts)))
-    ]
+def _is_below(path: str, others: Container[str]) -> bool:
+    """Tell whether a path is in the directory that another one names."""
+    parts = parts_of(path)
+    return any("/".join(parts[:length]) in others for length in range(len(parts)))
 
 
-async def _start(fs: FileSystem, path: str) -> Node:
+async def _start(fs: FileSystem, path: str) -> tuple[str, Node]:
+    """Return where to begin; a sidecar stands for its attachment."""
     node = await fs.find(path)
     if isinstance(node, SidecarFile):
+        path = path.removesuffix(SIDECAR_SUFFIX)
         node = AttachmentFile.of(node.estate, node.path)
     if isinstance(node, AttachmentFile):
-        return node  # where it does not exist, that is for who looks at it to say
+        return path, node  # where it does not exist, that is for who looks at it to say
+    await node.attrs()
     if not isinstance(node, Directory):
         raise UsageError(f"{path} is no attachment; name one, or a directory")
-    await node.attrs()
-    return node
+    return path, node
 
 
 class _Walk:
