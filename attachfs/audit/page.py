@@ -163,8 +163,7 @@ def _small(text: str) -> str:
 
 def _time(text: str) -> str:
     """Return a time so that it can be broken between day and hour."""
-    shown = text.replace("T", " ").removesuffix("Z")
-    return f'<time datetime="{html.escape(text)}">{shown}</time>' if text else ""
+    return f"<time>{_text(text.replace('T', ' ').removesuffix('Z'))}</time>" if text else ""
 
 
 def _text(value: str) -> str:
