@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
@@ -48,6 +48,12 @@ class _LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(f"attachfs.cli.{cmd_name}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _leave_quietly()  # click would exit with 1, as for a failure
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -118,8 +124,6 @@ def main() -> None:
     except AttachfsError as error:
         print(f"attachfs: {error}", file=sys.stderr)
         sys.exit(_FAILED)
-    except BrokenPipeError:
-        _leave_quietly()
     except (click.Abort, KeyboardInterrupt):
         sys.exit(_INTERRUPTED)
     except BaseExceptionGroup as group:  # as nurseries wrap it

@@ -28,9 +28,11 @@ def command_page(version: str) -> str:
     _options(page, common)
     page.heading("EXIT STATUS")
     page.listed("0", "All is well.")
+    page.listed("1", "Not all could be done, or not all is well; which is said.")
     for code, told in exits():
         page.listed(str(code), told)
     page.listed("130", "Ended by Ctrl-C.")
+    page.listed("141", "Nobody reads the output any more.")
     page.heading("ERRORS")
     page.paragraph("What programs meet that read in a mount:")
     for name, told in errnos():
