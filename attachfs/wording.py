@@ -1,7 +1,9 @@
 """Sizes, durations and strangers' words as people like to read them."""
 
+from datetime import UTC, datetime
 from typing import Final
 
+NS_PER_S: Final = 1_000_000_000
 _DAY_S: Final = 86400
 _HOUR_S: Final = 3600
 _MINUTE_S: Final = 60
@@ -22,6 +24,13 @@ def rough_size(size_bytes: float) -> str:
             return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1024
     return f"{size_bytes:.1f} TiB"
+
+
+def time_text(at_ns: int) -> str:
+    """Return a time in nanoseconds since 1970 as RFC 3339, UTC; empty where there is none."""
+    if at_ns <= 0:
+        return ""
+    return f"{datetime.fromtimestamp(at_ns // NS_PER_S, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def printable(text: str) -> str:

@@ -1,6 +1,7 @@
 """Open an archive: from settings to a file system that can be asked."""
 
 import hashlib
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from attachfs.archive.traffic import Traffic
 from attachfs.archive.transport import MAX_CONNECTIONS, async_client, blocking_client
 from attachfs.catalog.catalog import Catalog
 from attachfs.catalog.index import Index
+from attachfs.catalog.index_files import Owner, sign
 from attachfs.content.content import Content, ContentSettings
 from attachfs.content.store import Store
 from attachfs.errors import SetupError, lone_cause
@@ -85,6 +87,7 @@ async def opened(
         store = await trio.to_thread.run_sync(_open_store, settings)
         index = stack.enter_context(closing(Index.open(file)))
         index.start(background)
+        sign(index, Owner(settings.url, _identity(settings)), time.time())
         catalog = Catalog(
             archive,
             background,
@@ -112,9 +115,12 @@ async def opened(
 
 def index_file(settings: Settings) -> Path:
     """Return where what is known is kept: apart for each server, and for each who asks it."""
-    identity = "" if settings.credentials is None else settings.credentials.identity
-    digest = hashlib.sha256(f"{settings.url}\0{identity}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{settings.url}\0{_identity(settings)}".encode()).hexdigest()
     return settings.cache_dir / "index" / f"{digest[:32]}.sqlite3"
+
+
+def _identity(settings: Settings) -> str:
+    return "" if settings.credentials is None else settings.credentials.identity
 
 
 def _content_settings(settings: Settings) -> ContentSettings:

@@ -4,14 +4,11 @@ Sizes in bytes, times in RFC 3339, UTC; paths are below the root of the tree.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from attachfs.audit.report import Finding
-
-_NS_PER_S: Final = 1_000_000_000
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):
@@ -97,10 +94,3 @@ Event = Begun | Total | Progress | Fetched | Skipped | Failed | Listed | Describ
 
 Tell = Callable[[Event], Awaitable[None]]
 """Take an event; raises nothing but cancellation."""
-
-
-def time_text(at_ns: int) -> str:
-    """Return a time in nanoseconds since 1970 as RFC 3339, empty where there is none."""
-    if at_ns <= 0:
-        return ""
-    return f"{datetime.fromtimestamp(at_ns // _NS_PER_S, UTC):%Y-%m-%dT%H:%M:%SZ}"

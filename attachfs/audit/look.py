@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 import trio
 
-from attachfs.audit.events import Described, Failed, Listed, Tell, time_text
+from attachfs.audit.events import Described, Failed, Listed, Tell
 from attachfs.audit.walking import below
 from attachfs.errors import AttachfsError
 from attachfs.tree.files import AttachmentFile, InfoFile, RecordFile, SidecarFile
@@ -14,6 +14,7 @@ from attachfs.tree.filesystem import FileSystem
 from attachfs.tree.names import EVENTS
 from attachfs.tree.nodes import Directory, Entry, Node
 from attachfs.tree.places import Kind
+from attachfs.wording import time_text
 
 # Entries whose details are asked for at the same time.
 _AT_ONCE: Final = 64

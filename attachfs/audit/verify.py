@@ -1,13 +1,13 @@
 """Read and hash every attachment below paths again, and compare with what the archive recorded."""
 
-from datetime import UTC, datetime
+import time
 
 import msgspec
 
 from attachfs.archive.endpoints import ScanPolicy
 from attachfs.archive.models import SCANNED_BAD, SCANNED_OK, Info
 from attachfs.archive.timestamps import parse_ns
-from attachfs.audit.events import Begun, Checked, Progress, Tell, time_text
+from attachfs.audit.events import Begun, Checked, Progress, Tell
 from attachfs.audit.reading import sha256_of
 from attachfs.audit.report import Finding, Verdict
 from attachfs.audit.rounds import Sized, go_round
@@ -16,6 +16,7 @@ from attachfs.tree.files import AttachmentFile
 from attachfs.tree.filesystem import FileSystem
 from attachfs.tree.nodes import Node
 from attachfs.tree.scanning import is_bad
+from attachfs.wording import time_text
 
 
 class Verify(msgspec.Struct, frozen=True, tag="verify"):
@@ -134,4 +135,4 @@ def _of_directory(path: str, node: Node, error: AttachfsError) -> Finding:
 
 def now_text() -> str:
     """Return the time now as RFC 3339, UTC."""
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return time_text(time.time_ns())

@@ -43,7 +43,7 @@ def open_database(path: Path | None, damage: sqlite3.Error | None = None) -> Dat
     if path is not None:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _alone(path.parent):
+            with alone(path.parent):
                 try:
                     if damage is None:
                         return _open_file(path)
@@ -99,7 +99,7 @@ def _connect(path: Path | str) -> sqlite3.Connection:
 
 
 @contextmanager
-def _alone(directory: Path) -> Iterator[None]:
+def alone(directory: Path) -> Iterator[None]:
     """Let one process at a time open, begin or remove a file there."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

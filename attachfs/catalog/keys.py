@@ -6,6 +6,7 @@
     l       listings: of all assets, of all events, of an asset's events
     n       when an asset's newest event known was accepted
     b       SHA-256 digests of what was found bad, and where
+    w       whose index it is: the archive's URL and who asked it
 
 An asset's UUID comes first, so that a short id of the view by-name/ is a range of keys.
 """
@@ -20,6 +21,7 @@ ALL_EVENTS: Final = b"l-events"
 NEWEST: Final = b"n"
 BAD: Final = b"b"
 INFO: Final = b"i"
+OWNER: Final = b"w"
 
 
 def record_key(holder: Holder) -> bytes:

@@ -32,6 +32,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "cat": "Write the bytes of files to standard output.",
     "prefetch": "Fetch attachments into the cache.",
     "verify": "Hash attachments again, compare with the records, and report.",
+    "cache": "See what is kept on this machine, and remove it.",
     "refresh": "Forget what the server may have changed.",
     "demo": "Serve a sample archive and mount it, to try things.",
     "serve": "Serve an archive of your own on this machine, without a mount.",

@@ -76,6 +76,28 @@ _CONFIGURATION: Final = (
     ),
 )
 
+_CACHE: Final = (
+    option(
+        "--cache-dir",
+        type=AbsolutePath(file_okay=False),
+        help="Directory for local copies.  [default: $XDG_CACHE_HOME/attachfs]",
+    ),
+    option(
+        "--cache-size",
+        type=_SIZE,
+        default="10GiB",
+        show_default=True,
+        help="Most bytes to hold in the cache directory.",
+    ),
+    option(
+        "--cache-min-free",
+        type=Percentage(),
+        default="5%",
+        show_default=True,
+        help="How much of the disk the cache leaves free.",
+    ),
+)
+
 _ARCHIVE: Final = (
     option(
         "--url",
@@ -114,25 +136,7 @@ _ARCHIVE: Final = (
         help="A public asset to list in publicassets/, by its public URL or UUID; may be "
         "repeated.  [default: none]",
     ),
-    option(
-        "--cache-dir",
-        type=AbsolutePath(file_okay=False),
-        help="Directory for local copies.  [default: $XDG_CACHE_HOME/attachfs]",
-    ),
-    option(
-        "--cache-size",
-        type=_SIZE,
-        default="10GiB",
-        show_default=True,
-        help="Most bytes to hold in the cache directory.",
-    ),
-    option(
-        "--cache-min-free",
-        type=Percentage(),
-        default="5%",
-        show_default=True,
-        help="How much of the disk the cache leaves free.",
-    ),
+    *_CACHE,
     option(
         "--memory-cache",
         type=_SIZE,
@@ -271,6 +275,9 @@ def _declared(declarations: Iterable[Decorator]) -> Decorator:
 
 archive_options: Final = _declared((*_CONFIGURATION, *_ARCHIVE))
 """Declare what says which archive and how; goes with `attachfs.cli.chosen.settings`."""
+
+cache_options: Final = _declared((*_CONFIGURATION, *_CACHE))
+"""Declare which cache, as `archive_options` does."""
 
 mount_options: Final = _declared((*_PRESENTATION, *_METRICS, *_LOGS))
 """Declare what a mount has besides."""

@@ -1,6 +1,5 @@
 """`attachfs verify`: hash everything again, compare it with the records, and report."""
 
-import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -95,20 +94,20 @@ def command(
 
 def _without_cache(stack: ExitStack, work: "Worker") -> "Worker":
     """Return one that has nothing cached, and leaves nothing."""
+    from attachfs.access.kept import scratch
+
     if work.settings is None:
         raise UsageError(
             f"the mount on {work.mountpoint} reads from its cache; to download everything "
             "again, give paths in the archive, such as assets/, outside of a mount"
         )
-    directory = tempfile.TemporaryDirectory(
-        prefix="refetch-", dir=work.settings.cache_dir, ignore_cleanup_errors=True
-    )
+    directory = stack.enter_context(scratch(work.settings.cache_dir))
     size_bytes = min(work.settings.cache_size_bytes, _REFETCH_BYTES)
     return replace(
         work,
         settings=replace(
             work.settings,
-            cache_dir=Path(stack.enter_context(directory)),
+            cache_dir=directory,
             cache_size_bytes=size_bytes,
         ),
     )

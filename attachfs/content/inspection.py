@@ -1,21 +1,18 @@
 """Look at a disk store from outside, also while mounts use it: nothing is changed."""
 
-import fcntl
 import os
 import random
-import re
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from attachfs.content.stored import PIECE_BYTES, Damaged, StoredBody, body_size
+from attachfs.content.stored_files import StoredFile, orphaned, stored_files
 
 _SAMPLE: Final = 64
 _SAMPLE_BYTES: Final = 64 * PIECE_BYTES
-_DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +32,14 @@ def inspect(root: Path, *, most_s: float) -> Inspection:
     Raises `OSError` where the directory cannot be read.
     """
     deadline_s = time.monotonic() + most_s
-    objects = list(_objects(root / "sha256"))
+    objects = objects_of(root)
     verified, damaged = 0, []
     left_bytes = _SAMPLE_BYTES
-    for digest, _, path in random.sample(objects, min(_SAMPLE, len(objects))):
+    for digest, file in random.sample(list(objects.items()), min(_SAMPLE, len(objects))):
         if left_bytes <= 0 or time.monotonic() > deadline_s:
             break
         try:
-            left_bytes -= _verify(path, digest, left_bytes, deadline_s)
+            left_bytes -= _verify(Path(file.path), digest, left_bytes, deadline_s)
         except FileNotFoundError:  # a mount has evicted it meanwhile
             continue
         except (Damaged, OSError):  # a disk that cannot read it has damaged it, too
@@ -50,29 +47,27 @@ def inspect(root: Path, *, most_s: float) -> Inspection:
         verified += 1
     return Inspection(
         objects=len(objects),
-        used_bytes=sum(size_bytes for _, size_bytes, _ in objects),
+        used_bytes=sum(file.size_bytes for file in objects.values()),
         verified=verified,
         damaged=tuple(damaged),
-        orphans=sum(_is_orphan(draft) for draft in _entries(root / "drafts")),
+        orphans=sum(_is_orphan(draft) for draft in drafts_of(root)),
     )
 
 
-def _entries(directory: Path) -> list[Path]:
+def objects_of(root: Path) -> dict[str, StoredFile]:
+    """Return the objects of a store by their SHA-256; raises `OSError`."""
     try:
-        return list(directory.iterdir())
+        return {file.digest: file for file in stored_files(root / "sha256") if file.digest}
+    except FileNotFoundError:
+        return {}
+
+
+def drafts_of(root: Path) -> list[Path]:
+    """Return the drafts of a store; raises `OSError`."""
+    try:
+        return list((root / "drafts").iterdir())
     except FileNotFoundError:
         return []
-
-
-def _objects(directory: Path) -> Iterator[tuple[str, int, Path]]:
-    """Yield digest, size of the file in bytes and path of every object."""
-    for folder in _entries(directory):
-        with suppress(NotADirectoryError):
-            for path in _entries(folder):
-                digest = folder.name + path.name
-                with suppress(FileNotFoundError):
-                    if _DIGEST.fullmatch(digest):
-                        yield digest, path.lstat().st_size, path
 
 
 def _verify(path: Path, digest: str, most_bytes: int, deadline_s: float) -> int:
@@ -90,15 +85,6 @@ def _verify(path: Path, digest: str, most_bytes: int, deadline_s: float) -> int:
 
 
 def _is_orphan(draft: Path) -> bool:
-    """Tell whether nobody holds a draft's lock: its process has ended."""
-    try:
-        descriptor = os.open(draft, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
+    with suppress(OSError), orphaned(draft) as is_orphan:
+        return is_orphan
+    return False

@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from attachfs.content.stored_files import stored_files
+
 # Evicting goes this far below the bound (a sixteenth), so that a full store does not look at all
 # of its objects for each new one.
 _SLACK_SHIFT: Final = 4
@@ -42,7 +44,7 @@ class Quota:
     def recount(self) -> int:
         """Count the bytes in use and return them."""
         with self._locked() as ledger:
-            used_bytes = sum(size for _, size, _ in self._files()) + self._drafted_bytes()
+            used_bytes = self._counted_bytes()
             _write(ledger, used_bytes)
         return used_bytes
 
@@ -66,29 +68,38 @@ class Quota:
         with self._locked() as ledger:
             _write(ledger, max(0, _read(ledger) - size_bytes))
 
+    def remove(self, before_ns: int) -> tuple[int, int]:
+        """Remove what was last used before a time, in nanoseconds since 1970.
+
+        Returns how many files and bytes that was. Raises `OSError`.
+        """
+        files = removed_bytes = 0
+        with self._locked() as ledger:
+            for file in stored_files(self._objects):
+                if file.used_ns < before_ns:
+                    with suppress(FileNotFoundError):
+                        os.unlink(file.path)  # noqa: PTH108 - a string, of up to 100,000
+                        files += 1
+                        removed_bytes += file.size_bytes
+            _write(ledger, self._counted_bytes())
+        return files, removed_bytes
+
     def _evict(self, missing_free_bytes: int) -> int:
         """Remove the oldest files down to the bound and some more; returns the bytes left."""
-        files = sorted(self._files())
-        used_bytes = sum(size for _, size, _ in files) + self._drafted_bytes()
+        files = sorted(stored_files(self._objects))
+        used_bytes = sum(file.size_bytes for file in files) + self._drafted_bytes()
         excess_bytes = max(used_bytes - self.max_bytes, missing_free_bytes, 0)
         goal_bytes = used_bytes - excess_bytes - (self.max_bytes >> _SLACK_SHIFT)
-        for _, size_bytes, path in files:
+        for file in files:
             if used_bytes <= goal_bytes:
                 break
             with suppress(FileNotFoundError):  # another process was faster
-                os.unlink(path)  # noqa: PTH108 - a string, of up to 100,000
-            used_bytes -= size_bytes
+                os.unlink(file.path)  # noqa: PTH108 - a string, of up to 100,000
+            used_bytes -= file.size_bytes
         return used_bytes
 
-    def _files(self) -> Iterator[tuple[int, int, str]]:
-        """Yield time of last use (ns), size in bytes and path of every object."""
-        with os.scandir(self._objects) as folders:
-            for folder in folders:
-                with suppress(NotADirectoryError), os.scandir(folder) as files:
-                    for file in files:
-                        with suppress(FileNotFoundError):
-                            status = file.stat(follow_symlinks=False)
-                            yield status.st_mtime_ns, status.st_size, file.path
+    def _counted_bytes(self) -> int:
+        return sum(file.size_bytes for file in stored_files(self._objects)) + self._drafted_bytes()
 
     def _drafted_bytes(self) -> int:
         """Return the length of all drafts."""

@@ -26,6 +26,7 @@ from attachfs.content.stored import (
     signature_of,
     trailer_size,
 )
+from attachfs.content.stored_files import orphaned
 
 _MAX_VERIFIED: Final = 100_000
 # An object's time of last use is written at most this often: writing it costs the other mounts
@@ -106,6 +107,21 @@ class Store:
         for draft in self._drafts.iterdir():
             _remove_orphan(draft)
         self._quota.recount()
+
+    def remove(self, before_ns: int) -> tuple[int, int]:
+        """Remove the objects last used before a time, in nanoseconds since 1970, and orphans.
+
+        Returns how many files and bytes that was. What processes have open they keep until they
+        close it. Raises `OSError`.
+        """
+        files = removed_bytes = 0
+        for draft in self._drafts.iterdir():
+            size_bytes = draft.stat().st_size
+            if _remove_orphan(draft):
+                files += 1
+                removed_bytes += size_bytes
+        objects, objects_bytes = self._quota.remove(before_ns)
+        return files + objects, removed_bytes + objects_bytes
 
     def create(self, size_bytes: int) -> Draft:
         """Return a draft for a body of `size_bytes`, others evicted for it; raises `OSError`."""
@@ -219,15 +235,13 @@ class Store:
         return self._objects / digest[:2] / digest[2:]
 
 
-def _remove_orphan(draft: Path) -> None:
-    """Remove a draft whose process has ended: nobody holds its lock."""
-    with suppress(OSError):
-        descriptor = os.open(draft, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def _remove_orphan(draft: Path) -> bool:
+    """Remove a draft of a process that has ended; tell whether it was one."""
+    with suppress(OSError), orphaned(draft) as is_orphan:
+        if is_orphan:
             draft.unlink()
-        finally:
-            os.close(descriptor)
+        return is_orphan
+    return False
 
 
 def _touch(descriptor: int) -> None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import trio
 
 from attachfs.access.opened import Opened
 from attachfs.mount.tally import TALLY
+from attachfs.wording import NS_PER_S, time_text
 
 
 def status(archive: Opened, mountpoint: Path, mounted_s: float) -> Mapping[str, Any]:
@@ -74,7 +74,7 @@ def status(archive: Opened, mountpoint: Path, mounted_s: float) -> Mapping[str, 
 
 
 def _time(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return time_text(int(at_s * NS_PER_S))
 
 
 def _rounded(duration_s: float | None) -> int | None:

@@ -14,7 +14,7 @@ from tests.support.programs import Done, usage_error
 
 _COMMANDS = (
     *("mount", "umount", "config", "status", "metrics", "doctor", "ls", "info", "cat"),
-    *("prefetch", "verify", "refresh", "demo", "serve"),
+    *("prefetch", "verify", "cache", "refresh", "demo", "serve"),
     "completion",
 )
 _HEAVY = {"trio", "httpx", "pyfuse3", "starlette", "hypercorn"}

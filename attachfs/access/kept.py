@@ -1,0 +1,119 @@
+"""What a cache directory keeps: seen, and removed, also while mounts use it."""
+
+import fcntl
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from attachfs.access.cache_directory import unusable
+from attachfs.catalog.index_files import IndexFile, index_files, remove_entries
+from attachfs.content.inspection import drafts_of, objects_of
+from attachfs.content.store import Store
+from attachfs.content.stored_files import StoredFile, orphaned
+from attachfs.errors import CacheUnusable
+from attachfs.wording import NS_PER_S
+
+_SCRATCH: Final = "refetch-"
+
+
+class Kept(NamedTuple):
+    """Hold the objects of a cache by their SHA-256, its drafts, indexes, and what crashes left."""
+
+    objects: Mapping[str, StoredFile]
+    drafts: int
+    indexes: list[IndexFile]
+    leftovers: list[Path]
+
+
+class Removed(NamedTuple):
+    """Count what was removed: files and their bytes, entries of indexes."""
+
+    files: int
+    size_bytes: int
+    entries: int
+
+
+def kept(cache_dir: Path) -> Kept:
+    """Return what a cache directory keeps; raises `CacheUnusable`."""
+    try:
+        if not _is_there(cache_dir):
+            return Kept({}, 0, [], [])
+        return Kept(
+            objects_of(cache_dir / "objects"),
+            len(drafts_of(cache_dir / "objects")),
+            index_files(cache_dir / "index"),
+            list(_abandoned(cache_dir)),
+        )
+    except OSError as error:
+        raise unusable(cache_dir, error) from error
+
+
+def remove(cache_dir: Path, before_s: float) -> Removed:
+    """Remove what was last used before a time, in seconds since 1970, and what crashes left.
+
+    Nothing needs to be unmounted: what is removed is a miss. Raises `CacheUnusable`.
+    """
+    try:
+        if not _is_there(cache_dir):
+            return Removed(0, 0, 0)
+        files, size_bytes = _remove_files(cache_dir / "objects", int(before_s * NS_PER_S))
+        for directory in _abandoned(cache_dir):
+            shutil.rmtree(directory, ignore_errors=True)
+        entries = sum(
+            remove_entries(index.path, before_s) for index in index_files(cache_dir / "index")
+        )
+    except OSError as error:
+        raise unusable(cache_dir, error) from error
+    except sqlite3.Error as error:
+        raise CacheUnusable(
+            f"the index in {cache_dir} cannot be emptied: {error}; try again, or unmount first"
+        ) from error
+    return Removed(files, size_bytes, entries)
+
+
+@contextmanager
+def scratch(cache_dir: Path) -> Iterator[Path]:
+    """Offer an empty cache directory beside what is kept, which goes with the block.
+
+    Raises `CacheUnusable`.
+    """
+    with ExitStack() as stack:
+        try:
+            name = stack.enter_context(
+                tempfile.TemporaryDirectory(
+                    prefix=_SCRATCH, dir=cache_dir, ignore_cleanup_errors=True
+                )
+            )
+            descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # one without it has been abandoned
+        except OSError as error:
+            raise unusable(cache_dir, error) from error
+        yield Path(name)
+
+
+def _is_there(cache_dir: Path) -> bool:
+    """Tell whether it is there; raises `OSError` for what cannot be looked into."""
+    try:
+        os.close(os.open(cache_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _remove_files(root: Path, before_ns: int) -> tuple[int, int]:
+    if not (root / "sha256").is_dir():
+        return 0, 0
+    return Store(root, max_bytes=0, min_free_fraction=0).remove(before_ns)
+
+
+def _abandoned(cache_dir: Path) -> Iterator[Path]:
+    for directory in cache_dir.glob(f"{_SCRATCH}*"):
+        with suppress(OSError), orphaned(directory) as is_orphan:
+            if is_orphan:
+                yield directory
