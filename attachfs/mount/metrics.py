@@ -6,7 +6,6 @@ from contextlib import closing, contextmanager
 from importlib.metadata import version
 from typing import Final, NamedTuple
 
-import structlog
 from prometheus_client import (
     CollectorRegistry,
     ProcessCollector,
@@ -23,7 +22,6 @@ from attachfs.mount.tally import TALLY
 Samples = Mapping[tuple[str, ...], float]
 
 _ADDRESS: Final = "127.0.0.1"
-_log = structlog.get_logger(__name__)
 
 
 class Measure(NamedTuple):
@@ -224,7 +222,6 @@ def serving_metrics(archive: Opened, port: int | None) -> Iterator[None]:
             f"cannot serve metrics on {_ADDRESS}:{port}: {error.strerror}; choose another "
             "--metrics-port"
         ) from error
-    _log.info("serving metrics", url=f"http://{_ADDRESS}:{port}/metrics")
     with closing(server.socket):
         try:
             yield

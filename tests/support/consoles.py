@@ -1,15 +1,15 @@
-"""Examples of shell commands in Markdown, and what they print."""
+"""Commands in Markdown, and what they print."""
 
 import fnmatch
 import re
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
-_END = "that was all:"
-_BLOCK = re.compile(
-    r"((?:^<!-- archive: [^\n]* -->\n+)*)^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL
-)
-_ORDER = re.compile(r"^<!-- archive: (.*) -->$", re.MULTILINE)
+_END: Final = "that was all:"
+_ORDER: Final = re.compile(r"<!-- ([a-z ]+): ?(.*?) ?-->")
+_FENCE: Final = re.compile(r"```(\w*)")
 
 
 @dataclass(frozen=True)
@@ -21,24 +21,40 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Order:
+    """What a comment tells whoever tries the document: a verb, and what it is about."""
+
+    verb: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Block:
-    """Examples in one shell, and what to do with the archive before them."""
+    """A block of code: its language, and its text."""
 
-    orders: tuple[str, ...]
-    examples: tuple[Example, ...]
+    language: str
+    text: str
 
-
-def blocks(markdown: str) -> list[Block]:
-    """Find the blocks marked `console`, each with the comments `archive:` right before it."""
-    found = []
-    for orders, body in _BLOCK.findall(markdown):
-        first, *parts = re.split(r"^\$ ", body, flags=re.MULTILINE)
+    def examples(self) -> list[Example]:
+        """Return the commands, after `$ ` (and `> `, where they go on), and what each prints."""
+        first, *parts = re.split(r"^\$ ", self.text, flags=re.MULTILINE)
         assert not first, f"a block begins with no command: {first}"
-        examples = tuple(Example(*part.split("\n", 1)) for part in parts)
-        found.append(Block(tuple(_ORDER.findall(orders)), examples))
-    assert markdown.count("```console") == len(found)
-    assert markdown.count("<!-- archive:") == sum(len(block.orders) for block in found)
-    return found
+        return [_example(part) for part in parts]
+
+
+def pieces(markdown: str) -> Iterator[Order | Block]:
+    """Yield the comments `<!-- verb: words -->` and the blocks of code, in their order."""
+    lines = iter(markdown.splitlines())
+    for line in lines:
+        if found := _ORDER.fullmatch(line):
+            yield Order(found[1], found[2])
+        elif found := _FENCE.fullmatch(line):
+            text: list[str] = []
+            for inside in lines:
+                if inside == "```":
+                    break
+                text.append(f"{inside}\n")
+            yield Block(found[1], "".join(text))
 
 
 def check(shell: subprocess.Popen[str], example: Example) -> None:
@@ -55,6 +71,14 @@ def check(shell: subprocess.Popen[str], example: Example) -> None:
             break
     pattern = "*".join(map(_literal, example.printed.split("...")))
     assert fnmatch.fnmatchcase(printed, pattern), f"$ {example.command}\n{printed}"
+
+
+def _example(part: str) -> Example:
+    first, *lines = part.splitlines(keepends=True)
+    command = first
+    while lines and lines[0].startswith(">"):
+        command += lines.pop(0).removeprefix(">").removeprefix(" ")
+    return Example(command.removesuffix("\n"), "".join(lines))
 
 
 def _literal(text: str) -> str:
