@@ -1,5 +1,7 @@
 """`attachfs mount`: mount an archive on a directory."""
 
+import os
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -103,6 +105,9 @@ def command(
     status = run_in_background(lambda on_ready: serve(serving, on_ready), log_file)
     if status == 0:
         click.echo(f"{chosen.url} is mounted on {target}; log: {log_file}")
+        sys.stdout.flush()
+        # Nothing here needs taking down, which takes a while of memory that is shared with a child.
+        os._exit(0)
     return status
 
 

@@ -39,9 +39,9 @@ class Mounts:
         self._work = work
         self._certificate = certificate
         self._count = 0
-        self._token = work / "token"
-        self._token.write_text(f"Authorization: Bearer {TOKEN}\n")
-        self._token.chmod(0o600)
+        self.token_file = work / "token"
+        self.token_file.write_text(f"Authorization: Bearer {TOKEN}\n")
+        self.token_file.chmod(0o600)
 
     def fresh(self, name: str) -> Path:
         """Return a new, empty directory."""
@@ -60,7 +60,7 @@ class Mounts:
         command = [
             *_pinned(core),
             *(sys.executable, "-m", "attachfs", "mount", mountpoint, "--url", url),
-            *("--token-file", self._token, "--cache-dir", cache or own, "--foreground"),
+            *("--token-file", self.token_file, "--cache-dir", cache or own, "--foreground"),
             *(["--ca-bundle", self._certificate] if url.startswith("https") else []),
             *options,
         ]
