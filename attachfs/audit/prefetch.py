@@ -58,7 +58,8 @@ class Prefetch(msgspec.Struct, frozen=True, tag="prefetch"):
             finally:
                 handle.close()
         except BlockedByScan as error:
-            await tell(Skipped(sized.path, str(error)))
+            reason = str(error).removeprefix(f"{sized.file.path.path}: ")
+            await tell(Skipped(sized.path, reason))
         except AttachfsError as error:
             await tell(Failed(sized.path, str(error)))
         else:

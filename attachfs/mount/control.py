@@ -275,15 +275,22 @@ async def _go_on(
         async with one_at_a_time:
             await stream.send_all(line)
 
+    hung_up = False
+
     async def watch() -> None:
-        while await stream.receive_some():
-            pass
-        raise trio.BrokenResourceError
+        nonlocal hung_up
+        with suppress(trio.BrokenResourceError):
+            while await stream.receive_some():
+                pass
+        hung_up = True
+        nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch)
         await command(request, more)
         nursery.cancel_scope.cancel()
+    if hung_up:
+        raise trio.BrokenResourceError
 
 
 def _parse(line: bytes) -> dict[str, Any]:

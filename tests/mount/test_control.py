@@ -27,7 +27,7 @@ from attachfs.errors import (
 )
 from attachfs.mount import control
 from attachfs.mount import mountpoint as mountpoints
-from attachfs.mount.control import argument, ask, serve_control
+from attachfs.mount.control import argument, ask, ask_long, serve_control
 from tests.support.mounts import PATIENCE_S
 
 _WELL = b'{"ok":true}\n'
@@ -69,6 +69,24 @@ async def serve(
 
     async def start(**commands: control.Command) -> None:
         await nursery.start(partial(serve_control, mountpoint, {"echo": _echo, **commands}))
+
+    return start
+
+
+ServeLong = Callable[[control.LongCommand], Awaitable[None]]
+
+
+@pytest.fixture
+async def serve_long(
+    runtime: Path,  # noqa: ARG001 - set before
+    mountpoint: Path,
+    nursery: trio.Nursery,
+) -> ServeLong:
+    """Serve a long command, `count`, beside `echo`, until the test ends."""
+
+    async def start(command: control.LongCommand) -> None:
+        serve = partial(serve_control, mountpoint, {"echo": _echo}, {"count": command})
+        await nursery.start(serve)
 
     return start
 
@@ -667,3 +685,113 @@ async def test_it_ends_at_once_under_its_clients(runtime: Path, mounted: Path) -
             clients.start_soon(be_told)
             await begun.wait()
             nursery.cancel_scope.cancel()
+
+
+async def _count(request: Request, more: control.More) -> None:
+    for number in range(request["to"]):
+        await more(number)
+
+
+async def _count_and_wait(request: Request, more: control.More) -> None:
+    await _count(request, more)
+    await trio.sleep_forever()
+
+
+async def _count_and_fail(request: Request, more: control.More) -> None:
+    await _count(request, more)
+    raise NotFound("nothing is called that")
+
+
+async def _count_and_break(request: Request, more: control.More) -> None:
+    await _count(request, more)
+    raise ValueError("a defect")
+
+
+async def _asked_long(mountpoint: Path, to: int, said: list[Any]) -> None:
+    def listen() -> None:
+        said.extend(ask_long(mountpoint, {"command": "count", "to": to}))
+
+    await trio.to_thread.run_sync(listen)
+
+
+async def test_a_long_command_says_what_it_has_before_it_is_done(
+    serve_long: ServeLong, mountpoint: Path
+) -> None:
+    """Each value once, in order, however many; and none where it has nothing to say."""
+    await serve_long(_count)
+    for to in (0, 1, 5_000):
+        said: list[Any] = []
+        await _asked_long(mountpoint, to, said)
+        assert said == list(range(to))
+
+
+async def test_a_long_command_that_fails_has_said_what_it_had(
+    serve_long: ServeLong, mountpoint: Path
+) -> None:
+    """Its error comes after that, as any other command's."""
+    await serve_long(_count_and_fail)
+    said: list[Any] = []
+    with pytest.raises(UsageError, match="nothing is called that"):
+        await _asked_long(mountpoint, 3, said)
+    assert said == [0, 1, 2]
+
+
+async def test_a_defect_of_a_long_command_is_told_without_details(
+    serve_long: ServeLong, mountpoint: Path, expected_warnings: set[str]
+) -> None:
+    """The mount goes on."""
+    expected_warnings.add("unexpected error in a command")
+    await serve_long(_count_and_break)
+    for _ in range(2):
+        said: list[Any] = []
+        with pytest.raises(MountTrouble, match="its log says how"):
+            await _asked_long(mountpoint, 1, said)
+        assert said == [0]
+
+
+async def test_who_hangs_up_ends_a_long_command(serve_long: ServeLong, mountpoint: Path) -> None:
+    """At once, though it would go on for ever."""
+    ended = trio.Event()
+
+    async def command(request: Request, more: control.More) -> None:
+        try:
+            await _count_and_wait(request, more)
+        finally:
+            ended.set()
+
+    def take_one() -> None:
+        answers = ask_long(mountpoint, {"command": "count", "to": 2})
+        assert next(iter(answers)) == 0
+        answers.close()  # type: ignore[attr-defined]  # generators have it
+
+    await serve_long(command)
+    await trio.to_thread.run_sync(take_one)
+    with trio.fail_after(PATIENCE_S):
+        await ended.wait()
+
+
+async def test_who_takes_nothing_holds_a_long_command_up(
+    serve_long: ServeLong, mountpoint: Path
+) -> None:
+    """It waits for its reader instead of piling up what it has to say; others are answered."""
+    said = 0
+
+    async def command(_: Request, more: control.More) -> None:
+        nonlocal said
+        while True:
+            await more("x" * 10_000)
+            said += 1
+
+    await serve_long(command)
+    answers = ask_long(mountpoint, {"command": "count", "to": 0})
+    await trio.to_thread.run_sync(lambda: next(iter(answers)))
+    before = -1
+    while said != before:  # until the socket is full
+        before = said
+        await trio.sleep(0.1)
+    assert said * 10_000 < 4 * 1024 * 1024
+    answer = await trio.to_thread.run_sync(
+        partial(ask, mountpoint, {"command": "echo", "a": "b"}, timeout_s=PATIENCE_S)
+    )
+    assert answer["a"] == "b"
+    await trio.to_thread.run_sync(answers.close)  # type: ignore[attr-defined]
