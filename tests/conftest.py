@@ -81,6 +81,14 @@ def expected_warnings() -> set[str]:
 
 
 @pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """Have the umask that a test begins with, whatever commands do in this process."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture(autouse=True)
 def quiet_log(expected_warnings: set[str]) -> Iterator[list[structlog.typing.EventDict]]:
     """Capture the log, and fail the test where it holds a warning that was not expected."""
     with structlog.testing.capture_logs() as events:
