@@ -9,9 +9,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks.mounts import rclone
 from benchmarks.programs import version
 from benchmarks.timing import Limit, Row
@@ -48,6 +45,9 @@ def machine() -> dict[str, str]:
 
 def show(rows: list[Row]) -> None:
     """Print the table."""
+    from rich.console import Console  # noqa: PLC0415 - not there where help alone is asked for
+    from rich.table import Table  # noqa: PLC0415
+
     table = Table(title="attachfs, medians; a ratio is attachfs to a peer, lower is better")
     for heading in ("row", "workload", "attachfs", "peers", "at most", "reached"):
         table.add_column(heading, overflow="fold")

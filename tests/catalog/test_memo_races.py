@@ -2,7 +2,7 @@
 
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock
 
 from attachfs.catalog.clock import Clock
 from attachfs.catalog.index import Index
@@ -150,7 +150,10 @@ async def test_a_page_asked_for_before_a_refusal_does_not_undo_it(
 
 
 @pytest.mark.usefixtures("autojump_clock")
-async def test_a_refresh_during_a_fetch_asks_again(memo: Memo[str, str]) -> None:
+async def test_a_refresh_during_a_fetch_asks_again(
+    memo: Memo[str, str],
+    autojump_clock: MockClock,  # noqa: ARG001 - it passes the time
+) -> None:
     """What was asked for before a refresh does not answer who comes after it."""
     source = Source()
     source.delay_s = 5
@@ -161,7 +164,6 @@ async def test_a_refresh_during_a_fetch_asks_again(memo: Memo[str, str]) -> None
 
     async with trio.open_nursery() as readers:
         readers.start_soon(ask)
-        await wait_all_tasks_blocked(0.1)
         await trio.sleep(1)
         memo.expire("key")
         readers.start_soon(ask)
