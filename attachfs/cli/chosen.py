@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 _MEMORY_CACHE_BYTES: Final = 256 * 1024 * 1024
 
 
-def settings(context: click.Context, options: Mapping[str, Any]) -> "Settings":
+def settings(
+    context: click.Context, options: Mapping[str, Any], *, alone: bool = True
+) -> "Settings":
     """Return the settings of an archive, checked as far as it goes without asking anybody.
 
-    The umask of the process becomes 077. Raises
-    `SetupError`.
+    Where the process is ours `alone`, its umask becomes 077, and secrets go from its environment.
+    Raises `SetupError`.
     """
     import os
 
@@ -25,12 +27,13 @@ def settings(context: click.Context, options: Mapping[str, Any]) -> "Settings":
     from attachfs.cli.credentials import choose
     from attachfs.cli.public import parse_public_assets
 
-    os.umask(0o077)  # also of ~/.cache, where that is not there yet
+    if alone:
+        os.umask(0o077)  # also of ~/.cache, where that is not there yet
     url = base_url(options["url"], allow_http=options["allow_http"])
     if options["ca_bundle"] is not None:
         trust(options["ca_bundle"])  # a mistake in it is told before anything else happens
     public_assets = parse_public_assets(options["public_asset"], archive_url=url)
-    credentials = choose(context, options, url=url)
+    credentials = choose(context, options, url=url, take=alone)
     return assembled(options, url=url, credentials=credentials, public_assets=public_assets)
 
 

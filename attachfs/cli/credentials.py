@@ -34,16 +34,18 @@ _LEVELS: Final[Mapping[ParameterSource | None, _Level]] = {
 }
 
 
-def choose(context: click.Context, options: Mapping[str, Any], *, url: str) -> Credentials | None:
+def choose(
+    context: click.Context, options: Mapping[str, Any], *, url: str, take: bool = True
+) -> Credentials | None:
     """Return the credentials to use, read and checked; None where it is to be done without.
 
     An option beats the environment, that beats the configuration; in the environment, a token file
     beats a token beats an app registration. The secrets among the variables are removed from the
-    environment, so that no child has them and no `ps e` shows them.
+    environment, where they may be taken, so that no child has them and no `ps e` shows them.
     Raises `NoCredentials`, `UsageError`, and what reading the files raises.
     """
-    token_text = _take(TOKEN_VARIABLE)
-    secret_text = _take(SECRET_VARIABLE)
+    value_of = _take if take else _value
+    token_text, secret_text = value_of(TOKEN_VARIABLE), value_of(SECRET_VARIABLE)
     file_level = _level(context, ["token_file"])
     token_level = max(file_level, _Level.ENVIRONMENT if token_text else _Level.NOWHERE)
     client_level = max(
@@ -86,6 +88,10 @@ def _check_none_given(context: click.Context) -> None:
         if _level(context, [name]) is _Level.OPTION:
             option = "--" + name.replace("_", "-")
             raise UsageError(f"--public takes no credentials; leave out {option} or --public")
+
+
+def _value(variable: str) -> str:
+    return os.environ.get(variable, "")
 
 
 def _take(variable: str) -> str:

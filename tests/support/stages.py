@@ -89,6 +89,8 @@ class Stage:
                     check(shell, example)
         elif block.language in ("sh", "bash"):
             self._run(text)
+        elif block.language == "python":
+            self._run(f"python3 -W error - <<'END'\n{text}END")
         elif block.language == "toml":
             self._configure(text)
         elif self._share:

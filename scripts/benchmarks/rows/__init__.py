@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from benchmarks.bench import Bench
-from benchmarks.rows import inodes, latency, listing, many, memory, one, starting, walking
+from benchmarks.rows import inodes, latency, listing, many, memory, one, spec, starting, walking
 from benchmarks.timing import Row
 
 ROWS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
@@ -27,5 +27,6 @@ ROWS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
     "restart-find": walking.restart_find,
     "find-by-name": walking.find_by_name,
     "inodes": inodes.inodes,
+    "fsspec": spec.cat,
     "start": starting.starting,
 }
