@@ -23,6 +23,8 @@ from attachfs.catalog.catalog import Catalog
 from attachfs.catalog.index import Index
 from attachfs.catalog.index_files import Owner, sign
 from attachfs.content.content import Content, ContentSettings
+from attachfs.content.shared import SharedStore
+from attachfs.content.shared_folder import SharedFolder
 from attachfs.content.store import Store
 from attachfs.errors import SetupError, lone_cause
 from attachfs.tree.changes import Kernel
@@ -97,7 +99,12 @@ async def opened(
             stale_ok_s=settings.stale_ok_s,
             untracked=settings.untracked,
         )
-        content = Content(archive, streams, store, background, _content_settings(settings))
+        shared = None
+        if settings.shared_store is not None:
+            shared = SharedStore(SharedFolder.at(settings.shared_store), background)
+        content = Content(
+            archive, streams, store, background, _content_settings(settings), shared=shared
+        )
         fs = FileSystem(
             catalog,
             content,

@@ -36,3 +36,4 @@ class Settings:
     public: bool = False
     public_assets: tuple[str, ...] = ()
     ca_bundle: Path | None = None
+    shared_store: str | None = None

@@ -66,6 +66,7 @@ def assembled(
         public=options["public"],
         public_assets=public_assets,
         ca_bundle=options["ca_bundle"],
+        shared_store=options["shared_store"],
     )
 
 

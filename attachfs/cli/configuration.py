@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
+from attachfs.cli.parameters import is_url
 from attachfs.errors import BadConfiguration
 
 MOUNTPOINT: Final = "mountpoint"
@@ -215,7 +216,8 @@ def _checked(known: Mapping[str, click.Option], key: str, setting: Setting) -> t
         hint = f"did you mean `{near[0]}`?" if near else "`attachfs config show` lists them all"
         raise BadConfiguration(f"`{key}` ({setting}) is no option; {hint}")
     _check_type(key, option, setting)
-    value = _path(setting) if isinstance(option.type, click.Path) else setting.value
+    is_path = isinstance(option.type, click.Path) and not is_url(setting.value)
+    value = _path(setting) if is_path else setting.value
     try:
         option.type_cast_value(click.Context(click.Command(None)), value)
     except click.UsageError as error:

@@ -21,6 +21,7 @@ from attachfs.cli.parameters import (
     Size,
     SizeOrAll,
     Umask,
+    UrlOrPath,
     UserId,
 )
 from attachfs.errors import SetupError
@@ -137,6 +138,13 @@ _ARCHIVE: Final = (
         "repeated.  [default: none]",
     ),
     *_CACHE,
+    option(
+        "--shared-store",
+        type=UrlOrPath(),
+        metavar="URL",
+        help="Folder of other hosts' copies, to read from before the archive, and to write to: any "
+        "URL that fsspec knows, such as s3://bucket/evidence, or a path.  [default: none]",
+    ),
     option(
         "--memory-cache",
         type=_SIZE,

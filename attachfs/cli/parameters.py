@@ -12,6 +12,8 @@ from typing import Any, Final
 import click
 
 EVERYTHING_BYTES: Final = 2**63 - 1
+_SCHEME: Final = "://"
+_CHAIN: Final = "::"  # of fsspec's
 _NO_ID: Final = 2**32 - 1  # chown(2) takes it for "none"
 _UNITS_BYTES: Final = {
     "": 1,
@@ -231,3 +233,20 @@ class AbsolutePath(click.Path):
             return Path(os.fsdecode(super().convert(value, param, ctx))).absolute()
         except FileNotFoundError:
             self.fail(f"{value} is relative to a working directory that is gone", param, ctx)
+
+
+def is_url(value: object) -> bool:
+    """Tell whether a text is a URL, or a chain of them as fsspec has it, and no path."""
+    return _SCHEME in str(value) or _CHAIN in str(value)
+
+
+class UrlOrPath(AbsolutePath):
+    """Take a URL, or a path, which is made absolute."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return either as a text."""
+        if is_url(value):
+            return str(value)
+        return str(super().convert(value, param, ctx))

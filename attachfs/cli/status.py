@@ -16,6 +16,7 @@ from attachfs.cli.parameters import show_size
 from attachfs.wording import printable, rough_duration, rough_size
 
 _TIMEOUT_S: Final = 10.0
+_SOURCES: Final = ("memory", "disk", "shared", "shared_store", "archive")
 
 
 @click.command("status")
@@ -70,7 +71,7 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
     used = "not in use" if cache["bytes"] is None else _of(cache["bytes"], cache["max_bytes"])
     yield _line("cache", f"{used} in {cache['directory']}")
     yield _line("memory", _of(cache["memory_bytes"], cache["memory_max_bytes"]))
-    yield _line("bodies", _shares(answer["bodies"], ("memory", "disk", "shared", "archive")))
+    yield _line("bodies", _shares(answer["bodies"], _SOURCES))
     yield _line("metadata", _shares(answer["lookups"], ("known", "archive", "stale")))
     answers = sum(requests["answers"].values())
     yield _line(

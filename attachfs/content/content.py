@@ -19,6 +19,7 @@ from attachfs.content.batches import Batches
 from attachfs.content.body import Body, DiskBody, FillingBody, MemoryBody
 from attachfs.content.fill import Fill
 from attachfs.content.served import Served
+from attachfs.content.shared import SharedStore
 from attachfs.content.sinks import MemorySink
 from attachfs.content.store import Draft, Store
 from attachfs.content.stored import Damaged, StoredBody
@@ -136,8 +137,11 @@ class Content:
         store: Store | None,
         nursery: trio.Nursery,
         settings: ContentSettings,
+        *,
+        shared: SharedStore | None = None,
     ) -> None:
         self._archive = archive
+        self._shared = shared
         self._streams = streams
         self._store = store
         self._nursery = nursery
@@ -299,25 +303,60 @@ class Content:
             if stored is not None:
                 self.served.disk += 1
                 return stored
+            if self._shared is not None and self._store is not None:
+                stored = await self._shared.fetch(digest, expected.size_bytes, self._store)
+                if stored is not None:
+                    self.served.shared_store += 1
+                    return stored
             self.served.fetched += 1
             return await self._begin(path, expected, digest)
         data = await self._small_stored(digest, expected.size_bytes)
-        if data is None:
-            async with slots:
-                data = await self._archive.take(
-                    self._download(path, expected),
-                    max_bytes=expected.size_bytes,
-                    check_announced=expected.check_announced,
-                )
-            await self._batches.run(partial(self._accept, data, expected, digest))
-            self.served.fetched += 1
-        else:
+        if data is not None:
             self.served.disk += 1
+        else:
+            data = await self._small_shared(expected, digest)
+            if data is not None:
+                self.served.shared_store += 1
+            else:
+                data = await self._small_fetched(path, expected, digest, slots)
+                self.served.fetched += 1
         body = MemoryBody(data)
         if len(body) <= self._memory.maxsize:
             self._memory[digest] = body
         self._failures.pop(path, None)
         return body
+
+    async def _small_shared(self, expected: Expected, digest: str) -> bytes | None:
+        """Return a small body that another host has shared, verified and stored."""
+        if self._shared is None:
+            return None
+        data = await self._shared.get(digest, expected.size_bytes)
+        if data is None:
+            return None
+        try:
+            await self._batches.run(partial(self._accept, data, expected, digest))
+        except Mismatch:
+            self._shared.refuse(digest)
+            return None
+        return data
+
+    async def _small_fetched(
+        self,
+        path: AttachmentPath,
+        expected: Expected,
+        digest: str,
+        slots: trio.CapacityLimiter,
+    ) -> bytes:
+        async with slots:
+            data = await self._archive.take(
+                self._download(path, expected),
+                max_bytes=expected.size_bytes,
+                check_announced=expected.check_announced,
+            )
+        await self._batches.run(partial(self._accept, data, expected, digest))
+        if self._shared is not None:
+            self._shared.offer(digest, data)
+        return data
 
     async def _small_stored(self, digest: str, size_bytes: int) -> bytes | None:
         if self._store is None:
@@ -405,10 +444,12 @@ class Content:
                 await self._pumped(fill, download)
             if draft is not None and self._store is not None:
                 try:
-                    await trio.to_thread.run_sync(
+                    stored = await trio.to_thread.run_sync(
                         self._store.keep, draft, fill.digest, limiter=self._large
                     )
                     draft = None
+                    if self._shared is not None:
+                        self._shared.offer_stored(stored)
                 except OSError as error:  # who reads it now has all of it nevertheless
                     self._without_store(error)
         except AttachfsError as error:

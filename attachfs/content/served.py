@@ -7,11 +7,13 @@ from dataclasses import dataclass
 class Served:
     """Count bodies by where they were found, once a reader or look ahead: `shared` are under way.
 
-    `mismatches` are downloads that were not what was recorded.
+    `shared_store` is what another host had fetched. `mismatches` are downloads that were not what
+    was recorded.
     """
 
     memory: int = 0
     disk: int = 0
     shared: int = 0
+    shared_store: int = 0
     fetched: int = 0
     mismatches: int = 0

@@ -56,6 +56,7 @@ def _served(archive: Opened) -> Samples:
         ("memory",): served.memory,
         ("disk",): served.disk,
         ("shared",): served.shared,
+        ("shared_store",): served.shared_store,
         ("archive",): served.fetched,
     }
 
@@ -129,7 +130,7 @@ MEASURES: Final = (
     Measure(
         "attachfs_bodies_total",
         "Attachments that were read, by where they were: in memory, on disk, being downloaded for "
-        "another reader (shared), or at the archive.",
+        "another reader (shared), in the --shared-store, or at the archive.",
         ("source",),
         _served,
     ),

@@ -19,6 +19,7 @@ _EXAMPLES: Final[dict[str, object]] = {
     "client-secret-file": "~/.datatrails-secret",
     "public-asset": ["a1b2c3d4-0001-4000-8000-5d1f0c2ab001"],
     "cache-dir": "/var/cache/attachfs",
+    "shared-store": "s3://evidence/attachfs",
     "memory-cache": "512MiB",
     "ca-bundle": "/etc/ssl/certs/acme.pem",
     "uid": "root",

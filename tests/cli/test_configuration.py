@@ -151,9 +151,12 @@ def test_both_kinds_of_credentials_in_a_profile_contradict_each_other(
 
 
 def test_paths_are_as_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever the command runs; `~` is home."""
+    """Wherever the command runs; `~` is home; a URL is no path."""
     monkeypatch.setenv("HOME", "/home/somebody")
     text = 'token-file = "token"\ncache-dir = "~/cache"\nca-bundle = "/ca.pem"\n'
+    for value, expected in (("nfs", f"{tmp_path}/nfs"), ("s3://bucket/a", "s3://bucket/a")):
+        setting = _read(tmp_path, f'shared-store = "{value}"\n').settings["shared-store"]
+        assert setting.value == expected
     settings = _read(tmp_path, text).settings
     assert {name: setting.value for name, setting in settings.items()} == {
         "token-file": f"{tmp_path}/token",

@@ -1,5 +1,7 @@
 """Sizes and durations as people write them."""
 
+from pathlib import Path
+
 import click
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from attachfs.cli.parameters import (
     Percentage,
     Size,
     SizeOrAll,
+    UrlOrPath,
     parse_duration,
     parse_percentage,
     parse_size,
@@ -160,3 +163,15 @@ def test_all_is_a_size_where_it_may_be() -> None:
     assert SizeOrAll().convert("4MiB", None, None) == 4 * 1024**2
     with pytest.raises(click.BadParameter, match="512MiB"):
         SizeOrAll().convert("everything", None, None)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/evidence", "simplecache::s3://bucket", "file:///srv"])
+def test_a_url_is_left_as_it_is(url: str) -> None:
+    """A chain of fsspec's is one, too."""
+    assert UrlOrPath().convert(url, None, None) == url
+
+
+def test_a_path_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """For who works elsewhere later."""
+    monkeypatch.chdir(tmp_path)
+    assert UrlOrPath().convert("shared/evidence", None, None) == f"{tmp_path}/shared/evidence"

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from attachfs.demo.launch import ArchiveConfig, RunningArchive
 from tests.conftest import serving
 from tests.support.consoles import Block, Order, check
 from tests.support.mounts import Steering, bare_environment
+from tests.support.ports import answers, free_port
 from tests.support.programs import left_mounted
 
 _ROOT: Final = Path(__file__).parents[2]
@@ -231,7 +231,7 @@ class Stage:
         own = "\n".join(f"{kind} = {path}" for kind, path in paths.items())
         share = share.replace("force user = user", f"force user = {getpass.getuser()}")
         share = share.replace("valid users = @auditors", "guest ok = yes")
-        port = _free_port()
+        port = free_port()
         configuration = directory / "smb.conf"
         configuration.write_text(
             f"[global]\n{own}\nncalrpc dir = {directory / 'ncalrpc'}\nlog file = {directory}/log\n"
@@ -240,7 +240,7 @@ class Stage:
             f"smb ports = {port}\n{share}"
         )
         self._start(
-            lambda: _answers(port),
+            lambda: answers(port),
             *("smbd", "--foreground", "--no-process-group", f"--configfile={configuration}"),
         )
         self._define("smbclient", f'smbclient --port={port} --no-pass "$@" 2>&1 #')
@@ -291,17 +291,3 @@ def _find_in_help(text: str) -> None:
         told = subprocess.check_output([_ROOT / script, "--help"], text=True)
         for word in words:
             assert not word.startswith("--") or word in told, line
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True

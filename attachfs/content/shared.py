@@ -1,0 +1,151 @@
+"""The second level under the disk store: what another host has fetched, if it is there in time."""
+
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from math import inf
+from typing import Final, TypeVar
+
+import structlog
+import trio
+
+from attachfs.content.shared_folder import Poisoned, SharedFolder, Unkept, chunks_of
+from attachfs.content.store import Store
+from attachfs.content.stored import StoredBody
+
+T = TypeVar("T")
+
+_PATIENCE_S: Final = 2.0  # without a byte
+_LEAST_BYTES_PER_S: Final = 8 * 1024 * 1024  # else the archive may be faster
+_PAUSE_S: Final = 30.0  # after it was out of reach, or slow
+_READS: Final = 16
+_WRITES: Final = 4
+# What waits to be written is in memory; more is not written: somebody fetches it again.
+_MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
+
+_log = structlog.get_logger(__name__)
+
+
+class SharedStore:
+    """Read through, and write behind, a folder that hosts share.
+
+    What comes from it is verified by whoever asks. It is never a reason to fail, or to wait for
+    long: out of reach or slow, it is done without for 30 s.
+    """
+
+    def __init__(self, folder: SharedFolder, nursery: trio.Nursery) -> None:
+        """Take a nursery for what is written behind."""
+        self._folder = folder
+        self._nursery = nursery
+        self._reads = trio.CapacityLimiter(_READS)
+        self._writes = trio.CapacityLimiter(_WRITES)
+        self._without_until_s = -inf
+        self._waiting_bytes = 0
+        self._poisoned: set[str] = set()
+
+    async def get(self, digest: str, size_bytes: int) -> bytes | None:
+        """Return a small body, of that length and not yet verified; None where there is none."""
+        return await self._tried(digest, lambda _: self._folder.get(digest, size_bytes))
+
+    async def fetch(self, digest: str, size_bytes: int, store: Store) -> StoredBody | None:
+        """Have a large body in the disk store, verified; None where that cannot be."""
+        return await self._tried(
+            digest, lambda on_chunk: self._folder.fetch(digest, size_bytes, store, on_chunk)
+        )
+
+    def refuse(self, digest: str) -> None:
+        """Take note that an object was not what it is named after: it is written anew."""
+        self._poisoned.add(digest)
+        _log.warning("an object of the shared store is not what it is named after", sha256=digest)
+
+    def offer(self, digest: str, data: bytes) -> None:
+        """Have a small verified body written behind."""
+        self._write_behind(digest, len(data), len(data), lambda: [data])
+
+    def offer_stored(self, body: StoredBody) -> None:
+        """Have a large verified body written behind."""
+        self._write_behind(body.digest, body.size_bytes, 0, lambda: chunks_of(body))
+
+    async def _tried(self, digest: str, work: Callable[[Callable[[int], None]], T]) -> T | None:
+        """Return what comes in time from the folder, in a worker thread; else None."""
+        if trio.current_time() < self._without_until_s:
+            return None
+        token = trio.lowlevel.current_trio_token()
+        over = False
+        begun_s = time.monotonic()
+
+        def go_on() -> None:
+            scope.deadline = trio.current_time() + _PATIENCE_S
+
+        def on_chunk(so_far_bytes: int) -> None:
+            if over:
+                raise TimeoutError("nobody waits for it any more")
+            took_s = time.monotonic() - begun_s
+            if took_s > _PATIENCE_S and so_far_bytes < took_s * _LEAST_BYTES_PER_S:
+                raise TimeoutError(f"{so_far_bytes} bytes in {took_s:.1f} s")
+            token.run_sync_soon(go_on, idempotent=True)
+
+        with trio.move_on_after(_PATIENCE_S) as scope:
+            try:
+                return await trio.to_thread.run_sync(
+                    partial(work, on_chunk), limiter=self._reads, abandon_on_cancel=True
+                )
+            except (FileNotFoundError, Unkept):
+                return None
+            except Poisoned:
+                self.refuse(digest)
+                return None
+            except Exception as error:  # noqa: BLE001 - of whatever library is behind it
+                self._do_without(error)
+                return None
+            finally:
+                over = True
+        self._do_without(TimeoutError(f"no byte within {_PATIENCE_S:g} s"))
+        return None
+
+    def _write_behind(
+        self,
+        digest: str,
+        size_bytes: int,
+        held_bytes: int,
+        chunks: Callable[[], Iterable[bytes]],
+    ) -> None:
+        if trio.current_time() < self._without_until_s:
+            return
+        if self._waiting_bytes + held_bytes > _MAX_WAITING_BYTES:
+            return
+        self._waiting_bytes += held_bytes
+        self._nursery.start_soon(self._write, digest, size_bytes, held_bytes, chunks)
+
+    async def _write(
+        self,
+        digest: str,
+        size_bytes: int,
+        held_bytes: int,
+        chunks: Callable[[], Iterable[bytes]],
+    ) -> None:
+        anew = digest in self._poisoned
+        try:
+            await trio.to_thread.run_sync(
+                lambda: self._folder.put(digest, size_bytes, chunks(), anew=anew),
+                limiter=self._writes,
+                abandon_on_cancel=True,
+            )
+            self._poisoned.discard(digest)
+        except Exception as error:  # noqa: BLE001 - of whatever library is behind it
+            _log.debug("not written to the shared store", sha256=digest, reason=_text(error))
+        finally:
+            self._waiting_bytes -= held_bytes
+
+    def _do_without(self, error: Exception) -> None:
+        if trio.current_time() >= self._without_until_s:
+            _log.warning(
+                "the shared store is out of reach or slow, going on without",
+                for_s=_PAUSE_S,
+                reason=_text(error),
+            )
+        self._without_until_s = trio.current_time() + _PAUSE_S
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
