@@ -108,6 +108,7 @@ def _without_cache(stack: ExitStack, work: "Worker") -> "Worker":
         settings=replace(
             work.settings,
             cache_dir=directory,
+            shared_store=None,
             cache_size_bytes=size_bytes,
         ),
     )

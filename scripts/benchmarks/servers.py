@@ -35,6 +35,9 @@ http {{
     server {{
         listen 127.0.0.1:{plain};
         listen 127.0.0.1:{tls} ssl;
+        listen 127.0.0.1:{slow};
+        set $limit_rate 0;
+        if ($server_port = {slow}) {{ set $limit_rate 50000000; }}
         location ~ ^/archivist/v2/attachments/(.*)/info$ {{
             default_type application/json;
             alias {data}/info/$1;
@@ -109,11 +112,12 @@ class EstateServer:
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Hold the URLs of one nginx: plain, over TLS, and plain with 50 ms round trips."""
+    """Hold the URLs of one nginx: plain, over TLS, with 50 ms round trips, and at 50 MB/s."""
 
     plain: str
     tls: str
     delayed: str
+    slow: str
     certificate: Path
     listed: EstateServer
     walked: EstateServer
@@ -128,7 +132,7 @@ def serving(data: Data, work: Path) -> Iterator[Servers]:
         *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
         *("-keyout", work / "key.pem", "-out", certificate),
     )
-    plain, tls, listed, walked = (free_port() for _ in range(4))
+    plain, tls, slow, listed, walked = (free_port() for _ in range(5))
     config = work / "nginx.conf"
     owner = data.root.owner()
     config.write_text(
@@ -137,6 +141,7 @@ def serving(data: Data, work: Path) -> Iterator[Servers]:
             data=data.root,
             plain=plain,
             tls=tls,
+            slow=slow,
             user="user root;" if owner == "root" else "",
             blobs="\n".join(
                 f'{prefix} \'"hash":{{"alg":"SHA256","value":"{blob.sha256}"}},'
@@ -163,6 +168,7 @@ def serving(data: Data, work: Path) -> Iterator[Servers]:
             plain=_url(plain),
             tls=f"https://127.0.0.1:{tls}",
             delayed=_url(far[plain]),
+            slow=_url(slow),
             certificate=certificate,
             listed=EstateServer(_url(listed), _url(far[listed]), _log(work, data.listed)),
             walked=EstateServer(_url(walked), _url(far[walked]), _log(work, data.walked)),

@@ -208,13 +208,14 @@ def test_verify_finds_what_was_changed_on_the_way(direct: Place, archive: Steeri
 
 
 def test_verify_reads_again_what_the_cache_has_where_it_is_asked_to(
-    direct: Place, archive: Steering
+    direct: Place, archive: Steering, tmp_path: Path
 ) -> None:
-    """Else the cache's bytes are hashed."""
-    assert direct.run("verify", _PHOTO).returncode == 0
+    """Else the cache's bytes are hashed, or another host's."""
+    shared = ("--shared-store", tmp_path / "shared")
+    assert direct.run("verify", _PHOTO, *shared).returncode == 0
     archive.edit("blobs", SAMPLE["blob:container-photo"], flip_body_byte=100)
     assert direct.run("verify", _PHOTO).returncode == 0
-    done = direct.run("verify", _PHOTO, "--refetch", "--log-level", "error")
+    done = direct.run("verify", _PHOTO, "--refetch", "--log-level", "error", *shared)
     assert done.returncode == 1
     cache = Path(direct.environment["XDG_CACHE_HOME"]) / "attachfs"
     assert sorted(path.name for path in cache.iterdir()) == ["index", "objects"]

@@ -65,5 +65,4 @@ def serving_objects(root: Path) -> Iterator[Objects]:
             }
             yield Objects(root, environment, process)
         finally:
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
+            process.kill()  # asked to end, it waits for its clients for ten seconds

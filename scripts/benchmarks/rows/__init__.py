@@ -4,7 +4,18 @@ from collections.abc import Callable
 from typing import Final
 
 from benchmarks.bench import Bench
-from benchmarks.rows import inodes, latency, listing, many, memory, one, spec, starting, walking
+from benchmarks.rows import (
+    inodes,
+    latency,
+    listing,
+    many,
+    memory,
+    one,
+    shared,
+    spec,
+    starting,
+    walking,
+)
 from benchmarks.timing import Row
 
 ROWS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
@@ -27,6 +38,7 @@ ROWS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
     "restart-find": walking.restart_find,
     "find-by-name": walking.find_by_name,
     "inodes": inodes.inodes,
+    "shared": shared.cat,
     "fsspec": spec.cat,
     "start": starting.starting,
 }
