@@ -42,7 +42,7 @@ _log = structlog.get_logger(__name__)
 class Opened:
     """Hold an open archive: its file system, and what that is made of.
 
-    `store` is None where there is no use of the cache directory.
+    `store` is None where there is no use of the cache directory, `shared` where none was given.
     """
 
     settings: Settings
@@ -50,6 +50,7 @@ class Opened:
     catalog: Catalog
     content: Content
     store: Store | None
+    shared: SharedStore | None
     fs: FileSystem
 
 
@@ -115,7 +116,7 @@ async def opened(
             public_only=settings.public,
             kernel=kernel,
         )
-        yield Opened(settings, archive, catalog, content, store, fs)
+        yield Opened(settings, archive, catalog, content, store, shared, fs)
         background.cancel_scope.cancel()
     streams.close()
 

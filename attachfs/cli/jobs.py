@@ -145,6 +145,8 @@ def _do_here(settings: "Settings", job: "Job", on_event: Callable[["Event"], Non
     async def run() -> None:
         async with opened(settings, on_warning=warn) as archive:
             await job.run(archive.fs, tell)
+            if archive.shared is not None:
+                await archive.shared.settle()
 
     with _errors_alone():
         trio.run(run)

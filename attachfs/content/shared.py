@@ -41,6 +41,8 @@ class SharedStore:
         self._writes = trio.CapacityLimiter(_WRITES)
         self._without_until_s = -inf
         self._waiting_bytes = 0
+        self._writing = 0
+        self._waiting = trio.lowlevel.ParkingLot()
         self._poisoned: set[str] = set()
 
     async def get(self, digest: str, size_bytes: int) -> bytes | None:
@@ -103,6 +105,12 @@ class SharedStore:
         self._do_without(TimeoutError(f"no byte within {_PATIENCE_S:g} s"))
         return None
 
+    async def settle(self) -> None:
+        """Wait until all that was offered is written, or no more can be for now."""
+        await trio.lowlevel.checkpoint()
+        while self._writing and trio.current_time() >= self._without_until_s:
+            await self._waiting.park()
+
     def _write_behind(
         self,
         digest: str,
@@ -115,6 +123,7 @@ class SharedStore:
         if self._waiting_bytes + held_bytes > _MAX_WAITING_BYTES:
             return
         self._waiting_bytes += held_bytes
+        self._writing += 1
         self._nursery.start_soon(self._write, digest, size_bytes, held_bytes, chunks)
 
     async def _write(
@@ -136,6 +145,8 @@ class SharedStore:
             _log.debug("not written to the shared store", sha256=digest, reason=_text(error))
         finally:
             self._waiting_bytes -= held_bytes
+            self._writing -= 1
+            self._waiting.unpark_all()
 
     def _do_without(self, error: Exception) -> None:
         if trio.current_time() >= self._without_until_s:

@@ -230,6 +230,17 @@ def test_nothing_to_verify_is_said(direct: Place) -> None:
     )
 
 
+def test_prefetch_ends_when_other_hosts_have_it_too(direct: Place, tmp_path: Path) -> None:
+    """What is written behind is waited for: a mount would go on with it."""
+    done = direct.run("prefetch", _CONTAINER, "--shared-store", tmp_path / "shared")
+    assert done.returncode == 0
+    shared = [path for path in (tmp_path / "shared").rglob("*") if path.is_file()]
+    cached = Path(direct.environment["XDG_CACHE_HOME"], "attachfs", "objects", "sha256")
+    assert {path.name for path in shared} == {
+        path.name for path in cached.rglob("??*") if path.is_file()
+    }
+
+
 def test_prefetch_warns_of_more_than_the_cache_holds(direct: Place) -> None:
     """Before the end of it."""
     done = direct.run("prefetch", "--cache-size", "1MiB", "assets")
