@@ -1,19 +1,26 @@
 """An open file of fsspec's."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from fsspec.spec import AbstractBufferedFile
 
 from attachfs.fsspec import asking
 from attachfs.fsspec.failures import failures
+from attachfs.fsspec.portal import Portal
 
 if TYPE_CHECKING:
-    from attachfs.fsspec.filesystem import ArchivistFileSystem
-    from attachfs.fsspec.portal import Portal
     from attachfs.tree.nodes import Handle
 
 BLOCK_BYTES: Final = 1024 * 1024
+
+
+class _OfArchive(Protocol):
+    """Stand for the file system that a file is of."""
+
+    @property
+    def portal(self) -> Portal:
+        """The archive, open."""
 
 
 class ArchivistFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no types
@@ -24,7 +31,7 @@ class ArchivistFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has n
 
     def __init__(
         self,
-        fs: "ArchivistFileSystem",
+        fs: _OfArchive,
         path: str,
         *,
         block_size: int | None = None,
@@ -53,7 +60,7 @@ class ArchivistFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has n
             self._portal.call_soon(self._handle.close)
         super().close()
 
-    def _reopen(self, fs: "ArchivistFileSystem", path: str) -> None:
+    def _reopen(self, fs: _OfArchive, path: str) -> None:
         portal = fs.portal
         with failures(path):
             self._handle = portal.call(asking.opened, portal.fs, path)
