@@ -37,6 +37,7 @@ _TAKEN: list[tuple[str, str, Any]] = [
     ("ATTACHFS_CACHE_MIN_FREE", "7.5%", 0.075),
     ("ATTACHFS_VERIFY_FIRST", "all", 2**63 - 1),
     ("ATTACHFS_MEMORY_CACHE", "3MiB", 3 * 1024**2),
+    ("ATTACHFS_SHARED_STORE", "/nfs/evidence", "/nfs/evidence"),
     ("ATTACHFS_READ_AHEAD", "7", 7),
     ("ATTACHFS_METADATA_TTL", "1h30m", 5400.0),
     ("ATTACHFS_TIMEOUT", "1m", 60.0),

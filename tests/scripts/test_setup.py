@@ -430,7 +430,7 @@ def test_test_runs_every_check_and_the_tests_last(sandbox: Sandbox) -> None:
         "ruff format --check",
         "mypy ",
         "lint-imports ",
-        "pytest -n 2 --dist loadfile",
+        "pytest -n 3 --dist loadfile",
     ]
 
 
@@ -440,7 +440,7 @@ def test_a_failing_check_fails_test_but_stops_nothing(sandbox: Sandbox) -> None:
     status, out, err = sandbox.run("scripts/test")
     assert (status, out) == (1, "need fuse: no\n9 passed\n")
     assert "attachfs: this check failed: .venv/bin/mypy\n" in err
-    assert sandbox.calls()[-2:] == ["lint-imports ", "pytest -n 2 --dist loadfile"]
+    assert sandbox.calls()[-2:] == ["lint-imports ", "pytest -n 3 --dist loadfile"]
 
 
 def test_test_with_arguments_is_pytest_with_them(sandbox: Sandbox) -> None:
