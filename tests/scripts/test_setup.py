@@ -67,7 +67,8 @@ APT_INSTALL = "apt-get install --yes --no-install-recommends -o DPkg::Lock::Time
 PROBE = "python -I -c import pip, pyfuse3"
 PIP = "python -I -m pip --quiet --disable-pip-version-check --no-input"
 MAKE = ["python3 -I -", "python3 -I -m venv .venv"]
-EDITABLE = f"{PIP} install --no-deps --no-build-isolation --editable ."
+EDITABLE = f"{PIP} install --no-deps --no-build-isolation"
+EDITABLE += " --config-settings editable_mode=compat --editable ."
 
 
 def fill(variant: str) -> list[str]:
