@@ -24,7 +24,7 @@ _ALONE = (
     (
         PATH=/usr/bin:/bin:/usr/sbin:/sbin  # whatever the test's own is
         grep ' fuse.attachfs ' /proc/self/mounts | cut -d ' ' -f 2 | grep -v "^$ROOT/" |
-            xargs -r -n 1 umount -l
+            while read -r path; do umount -l "$(printf %b "$path")" 2>/dev/null; done
     )
     exec "$@"
     """,
