@@ -1,7 +1,7 @@
 """The second level under the disk store: what another host has fetched, if it is there in time."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from math import inf
 from typing import Final, TypeVar
@@ -62,11 +62,13 @@ class SharedStore:
 
     def offer(self, digest: str, data: bytes) -> None:
         """Have a small verified body written behind."""
-        self._write_behind(digest, len(data), len(data), lambda: [data])
+        put = partial(self._folder.put, digest, len(data), [data])
+        self._write_behind(digest, put, held_bytes=len(data))
 
     def offer_stored(self, body: StoredBody) -> None:
         """Have a large verified body written behind."""
-        self._write_behind(body.digest, body.size_bytes, 0, lambda: chunks_of(body))
+        put = partial(self._folder.put, body.digest, body.size_bytes, chunks_of(body))
+        self._write_behind(body.digest, put, held_bytes=0)
 
     async def _tried(self, digest: str, work: Callable[[Callable[[int], None]], T]) -> T | None:
         """Return what comes in time from the folder, in a worker thread; else None."""
@@ -111,32 +113,20 @@ class SharedStore:
         while self._writing and trio.current_time() >= self._without_until_s:
             await self._waiting.park()
 
-    def _write_behind(
-        self,
-        digest: str,
-        size_bytes: int,
-        held_bytes: int,
-        chunks: Callable[[], Iterable[bytes]],
-    ) -> None:
+    def _write_behind(self, digest: str, put: Callable[..., None], *, held_bytes: int) -> None:
         if trio.current_time() < self._without_until_s:
             return
         if self._waiting_bytes + held_bytes > _MAX_WAITING_BYTES:
             return
         self._waiting_bytes += held_bytes
         self._writing += 1
-        self._nursery.start_soon(self._write, digest, size_bytes, held_bytes, chunks)
+        self._nursery.start_soon(self._write, digest, put, held_bytes)
 
-    async def _write(
-        self,
-        digest: str,
-        size_bytes: int,
-        held_bytes: int,
-        chunks: Callable[[], Iterable[bytes]],
-    ) -> None:
+    async def _write(self, digest: str, put: Callable[..., None], held_bytes: int) -> None:
         anew = digest in self._poisoned
         try:
             await trio.to_thread.run_sync(
-                lambda: self._folder.put(digest, size_bytes, chunks(), anew=anew),
+                partial(put, anew=anew),
                 limiter=self._writes,
                 abandon_on_cancel=True,
             )

@@ -11,7 +11,7 @@ from attachfs.archive.models import Info
 from attachfs.audit.look import kind_of
 from attachfs.audit.reading import STEP_BYTES
 from attachfs.audit.walking import below
-from attachfs.errors import AttachfsError, IsADirectory, lone_cause
+from attachfs.errors import AttachfsError, IsADirectory
 from attachfs.tree.attrs import Attrs
 from attachfs.tree.files import InfoFile
 from attachfs.tree.filesystem import FileSystem
@@ -27,7 +27,7 @@ _AT_ONCE: Final = 64
 
 
 async def identity(fs: FileSystem) -> str:
-    """Return which archive it is, and for whom it is open."""
+    """Return which archive it is: its URL."""
     await trio.lowlevel.checkpoint()
     return fs.estate.catalog.server
 
@@ -152,13 +152,9 @@ async def _each(asks: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
         async with limiter:
             results[number] = await asks[number]()
 
-    try:
-        async with trio.open_nursery() as nursery:
-            for number in range(len(asks)):
-                nursery.start_soon(ask, number)
-    except BaseExceptionGroup as group:
-        cause = lone_cause(group)
-        raise cause from cause.__cause__
+    async with trio.open_nursery() as nursery:
+        for number in range(len(asks)):
+            nursery.start_soon(ask, number)
     return [results[number] for number in range(len(asks))]
 
 

@@ -65,7 +65,7 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
 
     @property
     def fsid(self) -> str:
-        """What tells this archive from others: its URL and who asks it."""
+        """What tells this archive from others: its URL."""
         return f"archivist-{self._ask(asking.identity)}"
 
     def ls(self, path: str, detail: bool = True, **options: Any) -> Any:  # noqa: FBT001, FBT002

@@ -13,7 +13,7 @@ import trio
 
 from attachfs.access.opened import opened
 from attachfs.access.settings import Settings
-from attachfs.errors import Closing
+from attachfs.errors import Closing, lone_cause
 
 if TYPE_CHECKING:
     from attachfs.tree.filesystem import FileSystem
@@ -55,7 +55,7 @@ class Portal:
                 with scope:
                     future.set_result(await function(*args, **kwargs))
             except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
-                future.set_exception(error)
+                future.set_exception(lone_cause(error))  # not the groups that nurseries make of it
             finally:
                 if not future.done():  # cancelled
                     future.set_exception(_closed())
