@@ -1,7 +1,7 @@
 """Ask the archive: send, retry, follow within the origin, bound, parse."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from math import inf
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -89,31 +89,20 @@ class Archive:
         Raises `Busy` where so many others wait that it was sent late, or not at all: that no
         answer came says nothing of the server.
         """
-        sent_s = inf
-        failure: AttachfsError | None = None
+        attempt = _Attempt()
 
         async def ask_once(patience_s: float) -> T:
-            nonlocal sent_s, failure
             async with self._pace.limiter:
                 await self._pace.wait()
-                sent_s = trio.current_time()
-                try:
+                with attempt.under_way():
                     raw = await self._get_paced(call, patience_s)
-                except AttachfsError as error:
-                    failure = error
-                    raise
             return await self._parsed(call, raw)
 
         try:
             with trio.fail_after(self._timeout_s):
                 return await self.retried(ask_once, subject=call.path)
         except trio.TooSlowError:
-            if trio.current_time() - sent_s < self._timeout_s / 2:
-                failure = failure or self.outage.error
-                if failure is not None:
-                    raise failure.with_traceback(None) from None
-                raise Busy(f"{call.path}: too many other requests are waiting") from None
-            raise self._too_slow(call.path) from None
+            raise self._too_slow(call.path, attempt) from None
 
     async def retried(
         self, work: Callable[[float], Awaitable[T]], *, subject: str, left_s: float = inf
@@ -158,8 +147,13 @@ class Archive:
         `max_bytes` is cut off some bytes after it. `timeout_s` bounds each wait for bytes, so
         that many bodies may share a slow line.
         """
+        attempt = _Attempt()
 
         async def take_once(patience_s: float) -> bytes:
+            with attempt.under_way():
+                return await receive(patience_s)
+
+        async def receive(patience_s: float) -> bytes:
             response = await self._send(download.path, download.query, patience_s)
             try:
                 if response.status_code != httpx.codes.OK:
@@ -181,9 +175,15 @@ class Archive:
             with trio.fail_after(self._timeout_s) as scope:
                 return await self.retried(take_once, subject=download.path)
         except trio.TooSlowError:
-            raise self._too_slow(download.path) from None
+            raise self._too_slow(download.path, attempt) from None
 
-    def _too_slow(self, subject: str) -> TimedOut:
+    def _too_slow(self, subject: str, attempt: "_Attempt") -> AttachfsError:
+        """Return why a call was of no use until its time was over."""
+        if attempt.unanswered_s < self._timeout_s / 2:
+            failure = attempt.failure or self.outage.error
+            if failure is not None:
+                return failure.with_traceback(None)
+            return Busy(f"{subject}: too many other requests are waiting")
         error = TimedOut(f"{subject}: no answer within {self._timeout_s:g} s")
         self.outage.failed(error, subject=subject)
         return error
@@ -249,6 +249,30 @@ class Archive:
             finally:
                 await _close(response)
         raise BadReply(f"{path}: more than {MAX_REDIRECTS} redirects")
+
+
+class _Attempt:
+    """Know since when a call's request has been under way, and why the one before failed."""
+
+    def __init__(self) -> None:
+        self._sent_s = inf
+        self.failure: AttachfsError | None = None
+
+    @property
+    def unanswered_s(self) -> float:
+        """For how long an answer has been waited for; below 0 while nothing is under way."""
+        return trio.current_time() - self._sent_s
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Take note of a request and of how it ends."""
+        self._sent_s = trio.current_time()
+        try:
+            yield
+        except AttachfsError as error:
+            self._sent_s = inf
+            self.failure = error
+            raise
 
 
 async def _raise_refusal(response: httpx.Response, *, subject: str) -> None:

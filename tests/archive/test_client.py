@@ -2,11 +2,13 @@
 
 import itertools
 import json
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import httpx
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from attachfs.archive import endpoints
 from attachfs.archive.client import Archive
@@ -281,6 +283,31 @@ async def test_a_server_that_does_not_answer_is_given_up_in_time(
         with pytest.raises(TimedOut, match="within 7 s"):
             await archive.ask(endpoints.record(HOLDER))
     assert autojump_clock.current_time() == pytest.approx(7)
+
+
+async def test_a_refusal_is_told_though_the_time_was_over_at_once(
+    mock_clock: MockClock, expected_warnings: set[str]
+) -> None:
+    """Where the loop was held up past the deadline, "no answer" would be wrong: there was one."""
+    expected_warnings.add("stamina.retry_scheduled")
+    caught: list[AttachfsError] = []
+    download = endpoints.download(AttachmentPath(HOLDER, EVENT).path, ScanPolicy.BLOCK_BAD)
+
+    async def call(work: Callable[[], Awaitable[object]]) -> None:
+        with pytest.raises(AttachfsError) as raised:
+            await work()
+        caught.append(raised.value)
+
+    async with (
+        scripted(lambda _: said(503), timeout_s=7) as archive,
+        trio.open_nursery() as calls,
+    ):
+        calls.start_soon(call, lambda: archive.ask(endpoints.record(HOLDER)))
+        take = partial(archive.take, download, max_bytes=9, check_announced=lambda _: None)
+        calls.start_soon(call, take)
+        await wait_all_tasks_blocked()
+        mock_clock.jump(60)
+    assert [type(error) for error in caught] == [Unavailable, Unavailable]
 
 
 async def test_retries_wait_longer_each_time(

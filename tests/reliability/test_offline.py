@@ -183,7 +183,7 @@ def test_a_read_that_fails_waits_for_one_deadline(
         until(lambda: outcome(lambda: os.pread(file.fileno(), 1, 0)) == WELL)
         file.seek(0)
         assert file.readall() == evidence.content
-    assert longest_s < 1.6
+    assert longest_s < 2  # the timeout is 1 s
     record(
         Row(
             _GROUP,

@@ -62,7 +62,7 @@ def test_many_readers_share_an_outage(
             end(proxy)
             longest_s = max(took_s for _, took_s in ended)
             assert {name for name, _ in ended} == {errno}
-            assert longest_s < _TIMEOUT_S + 1
+            assert longest_s < 2 * _TIMEOUT_S  # nobody waits for another deadline
             assert asked < _MOST_REQUESTS
             begun_s = time.monotonic()
             until(lambda: set(pool.map(outcome, [path.read_bytes for path in paths])) == {WELL})
