@@ -68,6 +68,12 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         """What tells this archive from others: its URL."""
         return f"archivist-{self._ask(asking.identity)}"
 
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        """Return a path as it is named here: without what stands before it, and without slashes."""
+        stripped = super()._strip_protocol(path)
+        return stripped.lstrip("/") if isinstance(stripped, str) else stripped
+
     def ls(self, path: str, detail: bool = True, **options: Any) -> Any:  # noqa: FBT001, FBT002
         """Return what is in a directory, by name, of a file its own; raises `OSError`.
 

@@ -61,6 +61,16 @@ def test_directories_are_listed(fs: ArchivistFileSystem) -> None:
     assert all(one["size"] is not None for one in fs.ls(_CONTAINER))
 
 
+def test_a_path_may_begin_with_a_slash(fs: ArchivistFileSystem) -> None:
+    """It is the same path, by the same name, also in patterns and URLs."""
+    assert fs.glob("/*") == fs.glob("*") == fs.ls("/", detail=False) == fs.ls("", detail=False)
+    assert fs.glob(f"/{_BY_NAME}/*.pdf") == fs.glob(f"archivist:///{_BY_NAME}/*.pdf")
+    assert fs.glob(f"/{_BY_NAME}/*.pdf") == [f"{_BY_NAME}/certificate.pdf"]
+    assert fs.info(f"//{_CERTIFICATE}")["name"] == _CERTIFICATE
+    assert fs.find(f"/{_CONTAINER}/") == fs.find(_CONTAINER)
+    assert list(fs.cat([f"/{_CERTIFICATE}", _CERTIFICATE])) == [_CERTIFICATE]
+
+
 def test_info_is_what_the_archive_says(fs: ArchivistFileSystem) -> None:
     """Of an attachment, all of /info; of anything else, what stat has."""
     info = fs.info(_CERTIFICATE)
