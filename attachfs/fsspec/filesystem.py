@@ -113,6 +113,8 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         **options: Any,
     ) -> Any:
         """Return all files below a path, many directories looked into at a time."""
+        if maxdepth is not None and maxdepth < 1:
+            raise ValueError("maxdepth must be at least 1")
         path = self._strip_protocol(path)
         try:
             details = self._ask(
@@ -162,13 +164,15 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         path: Any,
         recursive: bool = False,  # noqa: FBT001, FBT002 - fsspec's signature
         on_error: str = "raise",
+        start: int | None = None,
+        end: int | None = None,
         **options: Any,
     ) -> Any:
         """Return the bytes of files, many fetched at a time; one alone as they are, else a dict."""
         paths = self.expand_path(path, recursive=recursive, **options)
         if not isinstance(path, list) and paths == [self._strip_protocol(path)]:
-            return self.cat_file(paths[0])
-        results = self._ask(asking.parts, [(path, None, None) for path in paths])
+            return self.cat_file(paths[0], start, end)
+        results = self._ask(asking.parts, [(path, start, end) for path in paths])
         return {
             path: _answer(result, path, on_error)
             for path, result in zip(paths, results, strict=True)
@@ -293,6 +297,6 @@ def _answer(result: bytes | AttachfsError, path: str, on_error: str) -> bytes | 
         return result
     error = failure(result, path)
     error.__cause__ = result
-    if on_error == "raise":
+    if on_error != "return":
         raise error
     return error

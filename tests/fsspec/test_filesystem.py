@@ -171,6 +171,36 @@ def test_many_are_fetched_at_a_time(empty: Estate) -> None:
     assert fs.cat_ranges(paths[:3], [0, 1, -1], [2, 3, None]) == [b"ev", b"vi", b"2"]
 
 
+def test_slices_of_many_are_fetched(fs: ArchivistFileSystem) -> None:
+    """By `cat` as well, of one file and of several."""
+    pattern = "by-name/*/certificate.pdf"
+    assert fs.cat(_CERTIFICATE, start=1, end=4) == b"PDF"
+    assert set(fs.cat([_CERTIFICATE], start=0, end=4).values()) == {b"%PDF"}
+    assert set(fs.cat(pattern, start=0, end=4).values()) == {b"%PDF"}
+    assert fs.cat(_CERTIFICATE, end=-800) == fs.cat_file(_CERTIFICATE)[:-800]
+
+
+def test_an_error_is_in_the_place_of_bytes_only_where_that_is_wanted(
+    fs: ArchivistFileSystem,
+) -> None:
+    """Whoever asks for ranges and wants errors left out would take it for bytes."""
+    with pytest.raises(PermissionError):
+        fs.cat_ranges([_BAD], 0, 5, on_error="omit")
+
+
+def test_no_depth_is_no_depth(fs: ArchivistFileSystem) -> None:
+    """It is refused, as fsspec has it, and not taken for all depths."""
+    for ask in (
+        fs.find,
+        fs.glob,
+        fs.expand_path,
+        fs.du,
+        lambda path, **how: [*fs.walk(path, **how)],
+    ):
+        with pytest.raises(ValueError, match="at least 1"):
+            ask(f"{_CONTAINER}", maxdepth=0)
+
+
 def test_what_fails_is_told_as_it_is_wanted(fs: ArchivistFileSystem) -> None:
     """Raised, left out, or in the place of the bytes."""
     paths = [_CERTIFICATE, _BAD]
