@@ -131,10 +131,21 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         }
         return found if detail else list(found)
 
-    def walk(self, path: str, *args: Any, **options: Any) -> Iterator[Any]:
-        """Yield directories, their directories and files, from the top; sizes only in detail."""
+    def walk(
+        self,
+        path: str,
+        maxdepth: int | None = None,
+        topdown: bool = True,  # noqa: FBT001, FBT002 - fsspec's signature
+        on_error: Any = "omit",
+        **options: Any,
+    ) -> Iterator[Any]:
+        """Yield directories, their directories and files; sizes only in detail.
+
+        `on_error` is for all directories, where fsspec's own walk has it for the first alone.
+        """
         options.setdefault("sizes", options.get("detail", False))
-        yield from super().walk(path, *args, **options)
+        on_error = options.setdefault("on_error_below", on_error)
+        yield from super().walk(path, maxdepth, topdown, on_error, **options)
 
     def glob(self, path: str, maxdepth: int | None = None, **options: Any) -> Any:
         """Return the paths that match a pattern; sizes are asked for only in detail."""

@@ -300,6 +300,22 @@ def test_a_server_that_is_away_is_not_taken_for_deleted(
             assert caught.value.errno == errno.EHOSTUNREACH
 
 
+def test_directories_that_cannot_be_walked_are_told(
+    empty: Estate, expected_warnings: set[str]
+) -> None:
+    """At any depth, by an error or to a function, where that is wanted."""
+    expected_warnings.add("may not list assets")
+    fs = ArchivistFileSystem(**options_of(empty.running))
+    empty.demo.set_switches(deny_listing=True)
+    told: list[OSError] = []
+    walked = [root for root, _, _ in fs.walk("", on_error=told.append)]
+    assert walked == ["", "as-of", "publicassets"]
+    assert {error.filename for error in told} == {"assets", "by-name"}
+    with pytest.raises(PermissionError):
+        list(fs.walk("", on_error="raise"))
+    assert [root for root, _, _ in fs.walk("")] == walked
+
+
 def test_what_is_new_is_seen_when_it_is_asked_for(empty: Estate) -> None:
     """After `invalidate_cache`, whatever is believed."""
     empty.one()
