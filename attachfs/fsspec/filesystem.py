@@ -3,14 +3,15 @@
 import errno
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Concatenate, Final, NoReturn, ParamSpec, TypeVar
 
-from fsspec.callbacks import DEFAULT_CALLBACK
+from fsspec.callbacks import DEFAULT_CALLBACK, Callback
+from fsspec.core import has_magic
 from fsspec.spec import AbstractFileSystem
-from fsspec.utils import tokenize
+from fsspec.utils import isfilelike, tokenize
 
 from attachfs.errors import AttachfsError, IsADirectory
 from attachfs.fsspec import asking
@@ -212,14 +213,38 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
             _answer(result, path, on_error) for path, result in zip(stripped, results, strict=True)
         ]
 
-    def get(self, *args: Any, **options: Any) -> None:
+    def get(
+        self,
+        rpath: Any,
+        lpath: Any,
+        recursive: bool = False,  # noqa: FBT001, FBT002 - fsspec's signature
+        callback: Callback = DEFAULT_CALLBACK,
+        maxdepth: int | None = None,
+        **options: Any,
+    ) -> None:
         """Copy files to this machine, many at a time; a file that fails is not left there."""
+        rpath, lpath = self._told_apart(rpath, lpath)
+        jobs: list[tuple[str, Any]] = []
+        super().get(
+            rpath,
+            lpath,
+            recursive=recursive,
+            maxdepth=maxdepth,
+            later=lambda *job: jobs.append(job),
+            **options,
+        )
+
+        def copy(rpath: str, lpath: Any) -> None:
+            with callback.branched(rpath, lpath) as child:
+                self.get_file(rpath, lpath, callback=child, **options)
+
+        callback.set_size(len(jobs))
         with ThreadPoolExecutor(_COPIES, thread_name_prefix="attachfs-get") as pool:
-            copies: list[Future[None]] = []
-            super().get(*args, **options, later=lambda *job: copies.append(pool.submit(*job)))
+            copies = [pool.submit(copy, *job) for job in jobs]
             try:
-                for copy in copies:
-                    copy.result()
+                for done in copies:
+                    done.result()
+                    callback.relative_update()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -227,17 +252,17 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
     def get_file(
         self,
         rpath: str,
-        lpath: Any,
-        callback: Any = DEFAULT_CALLBACK,
+        lpath: Any = None,
+        callback: Callback = DEFAULT_CALLBACK,
         outfile: Any = None,
-        later: Callable[..., object] | None = None,
+        later: Callable[[str, Any], object] | None = None,
         **options: Any,
     ) -> None:
         """Copy a file to this machine; one that fails is not left there. Raises `OSError`."""
         if later is not None:
-            later(self.get_file, rpath, lpath, callback, outfile)
+            later(rpath, lpath)
             return
-        is_new = outfile is None and not os.path.lexists(lpath)
+        is_new = outfile is None and not isfilelike(lpath) and not os.path.lexists(lpath)
         try:
             super().get_file(rpath, lpath, callback=callback, outfile=outfile, **options)
         except BaseException:
@@ -264,6 +289,21 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         return ArchivistFile(
             self, path, block_size=block_size, cache_options=cache_options, **options
         )
+
+    def _told_apart(self, rpath: Any, lpath: Any) -> tuple[Any, Any]:
+        """Have a directory of the root keep its name where it is copied into another directory.
+
+        fsspec itself takes the name for what all files have in common, and leaves it out.
+        """
+        if not isinstance(rpath, str) or not isinstance(lpath, str):
+            return rpath, lpath
+        name = self._strip_protocol(rpath)
+        is_of_root = name and "/" not in name and not has_magic(name)
+        if not is_of_root or rpath.endswith("/"):
+            return rpath, lpath
+        if not lpath.endswith("/") and not os.path.isdir(lpath):  # noqa: PTH112 - as fsspec has it
+            return rpath, lpath
+        return f"{name}/", os.path.join(lpath, name)  # noqa: PTH118
 
     def _type(self, path: str) -> str:
         try:

@@ -1,6 +1,7 @@
 """The archive through fsspec: what is there, its bytes, and what cannot be."""
 
 import errno
+import io
 import multiprocessing
 import os
 import pickle
@@ -13,6 +14,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from fsspec.callbacks import Callback
 
 from attachfs.demo.estate import SAMPLE
 from attachfs.demo.launch import ArchiveConfig
@@ -234,6 +236,67 @@ def test_files_are_copied_whole_or_not_at_all(fs: ArchivistFileSystem, tmp_path:
     with pytest.raises(PermissionError):
         fs.get(_BAD, str(tmp_path / "mine"))
     assert (tmp_path / "mine").exists()
+
+
+def test_a_view_is_copied_by_its_name(empty: Estate, tmp_path: Path) -> None:
+    """Into a directory that is there, as any other directory is; with a slash, what is in it is."""
+    empty.asset(b"evidence", arc_display_name="Lot")
+    fs = ArchivistFileSystem(**options_of(empty.running))
+    (lot,) = fs.ls("by-name", detail=False)
+    there, new, other = (tmp_path / name for name in ("there", "new", "other"))
+    there.mkdir()
+    for _ in range(2):  # the second time, into one that has it already
+        fs.get("by-name", str(there), recursive=True)
+        assert [path.name for path in there.iterdir()] == ["by-name"]
+        assert [path.name for path in (there / "by-name").iterdir()] == [Path(lot).name]
+        assert (there / lot / "0.bin").read_bytes() == b"evidence"
+    fs.get("by-name", f"{new}/", recursive=True)
+    assert (new / lot / "0.bin").is_file()
+    fs.get("by-name/", str(other), recursive=True)
+    assert (other / Path(lot).name / "0.bin").is_file()
+
+
+def test_a_file_is_copied_into_one_that_is_open(fs: ArchivistFileSystem) -> None:
+    """Given in the place of a path, or beside it."""
+    into, beside = io.BytesIO(), io.BytesIO()
+    fs.get_file(_CERTIFICATE, into)
+    fs.get_file(_CERTIFICATE, outfile=beside)
+    assert sha256(into.getvalue()) == sha256(beside.getvalue()) == _SHA256
+
+
+class _Progress(Callback):  # type: ignore[misc]  # fsspec has no types
+    """Note what there is to copy, and what is copied."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.children: dict[str, _Progress] = {}
+        self.seen: list[tuple[int, int]] = []
+        self.was_closed_at: int | None = None
+
+    def branched(self, path_1: str, path_2: str, **_: Any) -> "_Progress":  # noqa: ARG002
+        return self.children.setdefault(path_1, _Progress())
+
+    def call(self, hook_name: str | None = None, **_: Any) -> None:  # noqa: ARG002
+        whole = [child for child in self.children.values() if child.was_closed_at is not None]
+        self.seen.append((self.value, len(whole)))
+
+    def close(self) -> None:
+        self.was_closed_at = self.value
+
+
+def test_progress_is_told_as_it_is_made(fs: ArchivistFileSystem, tmp_path: Path) -> None:
+    """Of all files once each is copied, and of each by its bytes until it is."""
+    progress = _Progress()
+    fs.get(f"{_BY_NAME}/*.pdf*", str(tmp_path), callback=progress)
+    assert progress.size == progress.value == len(progress.children) == 2
+    assert [value for value, _ in progress.seen] == [0, 1, 2]
+    assert all(value <= whole for value, whole in progress.seen)
+    for path, child in progress.children.items():
+        assert child.size == child.value == child.was_closed_at == fs.size(path)
+    with fs.open(_CERTIFICATE) as file:
+        alone = _Progress()
+        fs.get_file(_CERTIFICATE, str(tmp_path / "alone"), callback=alone)
+        assert alone.size == alone.value == file.size
 
 
 def test_wrong_bytes_are_never_seen(
