@@ -7,10 +7,12 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from attachfs.access.cache_directory import unusable
+from attachfs.access.settings import Settings
 from attachfs.catalog.index_files import IndexFile, index_files, remove_entries
 from attachfs.content.inspection import drafts_of, objects_of
 from attachfs.content.store import Store
@@ -19,6 +21,8 @@ from attachfs.errors import CacheUnusable
 from attachfs.wording import NS_PER_S
 
 _SCRATCH: Final = "refetch-"
+# So much is kept of what is fetched again: more than the thumbnails of a report want.
+_REFETCH_BYTES: Final = 1024 * 1024 * 1024
 
 
 class Kept(NamedTuple):
@@ -95,6 +99,21 @@ def scratch(cache_dir: Path) -> Iterator[Path]:
         except OSError as error:
             raise unusable(cache_dir, error) from error
         yield Path(name)
+
+
+@contextmanager
+def anew(settings: Settings) -> Iterator[Settings]:
+    """Offer settings by which nothing is known yet, and nothing is left after the block.
+
+    Raises `CacheUnusable`.
+    """
+    with scratch(settings.cache_dir) as directory:
+        yield replace(
+            settings,
+            cache_dir=directory,
+            shared_store=None,
+            cache_size_bytes=min(settings.cache_size_bytes, _REFETCH_BYTES),
+        )
 
 
 def _is_there(cache_dir: Path) -> bool:

@@ -78,7 +78,12 @@ async def opened(
     streams = Streams(blocking, traffic)
     async with (
         _unwrapped(),
-        Archive(http, timeout_s=settings.timeout_s, traffic=traffic) as archive,
+        Archive(
+            http,
+            timeout_s=settings.timeout_s,
+            traffic=traffic,
+            max_requests=settings.max_requests,
+        ) as archive,
         AsyncExitStack() as stack,
         trio.open_nursery() as background,
     ):

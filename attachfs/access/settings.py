@@ -6,6 +6,7 @@ from typing import Final
 
 from attachfs.archive.credentials import Credentials
 from attachfs.archive.endpoints import ScanPolicy
+from attachfs.archive.pace import MAX_CONCURRENT
 
 _MIB: Final = 1024 * 1024
 DEFAULT_URL: Final = "https://app.datatrails.ai"
@@ -16,7 +17,8 @@ class Settings:
     """Hold the options of one mount: sizes in bytes, durations in seconds.
 
     `cache_size_bytes` bounds what is kept below `cache_dir`. A `public` mount has no credentials.
-    `public_assets` are lower-case UUIDs, each once.
+    `public_assets` are lower-case UUIDs, each once. `max_requests` bounds the small ones under way.
+    Pickled, they hold no secret, as their credentials do not.
     """
 
     url: str
@@ -37,3 +39,4 @@ class Settings:
     public_assets: tuple[str, ...] = ()
     ca_bundle: Path | None = None
     shared_store: str | None = None
+    max_requests: int = MAX_CONCURRENT

@@ -16,7 +16,7 @@ from attachfs.archive.clock import ServerClock
 from attachfs.archive.endpoints import Call, Download, Listing, PagingStyle, Query, is_public
 from attachfs.archive.models import Page
 from attachfs.archive.outage import Outage
-from attachfs.archive.pace import Pace
+from attachfs.archive.pace import MAX_CONCURRENT, Pace
 from attachfs.archive.replies import (
     MAX_ERROR_BYTES,
     MAX_REDIRECTS,
@@ -39,9 +39,10 @@ _SETTLED_CONNECT_S: Final = 2.0
 class Archive:
     """Send requests to one archive.
 
-    `timeout_s` bounds each call with all its retries. Every method raises errors of
-    `attachfs.errors` alone and may be cancelled at any time; its connection is then closed.
-    `outage` knows whether the server answers, `traffic` counts what was asked.
+    `timeout_s` bounds each call with all its retries, `max_requests` how many are under way. Every
+    method raises errors of `attachfs.errors` alone and may be cancelled at any time; its connection
+    is then closed. `outage` knows whether the server answers, `pace` how readily, `traffic` counts
+    what was asked.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Archive:
         *,
         timeout_s: float = 30.0,
         traffic: Traffic | None = None,
+        max_requests: int = MAX_CONCURRENT,
     ) -> None:
         self._http = http
         self.traffic = traffic or Traffic()
@@ -57,7 +59,7 @@ class Archive:
         self._url = str(http.base_url).rstrip("/")
         self._timeouts = http.timeout.as_dict()
         self._paging_style = PagingStyle.SIZE
-        self._pace = Pace()
+        self.pace = Pace(max_requests)
         self._server_clock = ServerClock()
         self.outage = Outage(timeout_s=timeout_s)
 
@@ -92,8 +94,8 @@ class Archive:
         attempt = _Attempt()
 
         async def ask_once(patience_s: float) -> T:
-            async with self._pace.limiter:
-                await self._pace.wait()
+            async with self.pace.limiter:
+                await self.pace.wait()
                 with attempt.under_way():
                     raw = await self._get_paced(call, patience_s)
             return await self._parsed(call, raw)
@@ -110,10 +112,20 @@ class Archive:
         """Return what `work` returns, sent when the outage lets it, and again where that may help.
 
         As `attachfs.archive.retries.retried`, for requests that are sent by another way than this,
-        and of which `left_s` seconds are left of the time that they have.
+        and of which `left_s` seconds are left of the time that they have. What the server asks one
+        to wait, all wait.
         """
+
+        async def paced(patience_s: float) -> T:
+            await self.pace.wait()
+            try:
+                return await work(patience_s)
+            except Busy as error:
+                self.pace.refused(error, longest_wait_s=self._timeout_s)
+                raise
+
         timeout_s = min(left_s, self._timeout_s)
-        return await retried(work, outage=self.outage, subject=subject, timeout_s=timeout_s)
+        return await retried(paced, outage=self.outage, subject=subject, timeout_s=timeout_s)
 
     async def page(self, listing: Listing, token: str) -> Page:
         """Return the page of a listing that `token` names; the empty token names the first.
@@ -190,12 +202,8 @@ class Archive:
 
     async def _get_paced(self, call: Call[T], patience_s: float) -> bytes:
         started_s = trio.current_time()
-        try:
-            raw = await self._get(call, patience_s)
-        except Busy as error:
-            self._pace.refused(error, longest_wait_s=self._timeout_s)
-            raise
-        self._pace.answered(trio.current_time() - started_s)
+        raw = await self._get(call, patience_s)
+        self.pace.answered(trio.current_time() - started_s)
         return raw
 
     async def _parsed(self, call: Call[T], raw: bytes) -> T:

@@ -1,7 +1,8 @@
 """Where the bearer token comes from: given, in a file, or got for client credentials.
 
 The three kinds answer the same questions, none of which waits; whoever sends requests does the
-waiting (`attachfs.archive.auth`).
+waiting (`attachfs.archive.auth`). Pickled, they are the path of their file, which is read where
+they are unpickled: no secret leaves the process. What has no file raises `CredentialsUnusable`.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol, Self
 
 import httpx
 import msgspec
@@ -22,6 +23,7 @@ from attachfs.errors import (
     AttachfsError,
     BadReply,
     CredentialsUnusable,
+    NoCredentials,
     NotFound,
     SetupError,
     Unauthenticated,
@@ -80,6 +82,12 @@ class GivenToken:
     def __init__(self, token: Secret) -> None:
         self._token = token
 
+    def __reduce__(self) -> NoReturn:
+        raise CredentialsUnusable(
+            "a token that is in no file cannot be handed to other processes; write it into a file "
+            "with mode 0600 and give --token-file"
+        )
+
     @property
     def identity(self) -> str:
         """Whom the token says it is of, else a digest of it."""
@@ -125,8 +133,18 @@ class TokenFile:
         self._bearer = bearer_of(self._token)
         path = path.absolute()
         # Behind a descriptor's name, as of `<(pass show archive)`, is another one each time.
-        named = path.is_file() and path.parts[1] not in ("dev", "proc")
-        self._identity = self._bearer or (f"file {path}" if named else _digest_of(self._token))
+        self._named = path.is_file() and path.parts[1] not in ("dev", "proc")
+        self._identity = self._bearer or (
+            f"file {path}" if self._named else _digest_of(self._token)
+        )
+
+    def __reduce__(self) -> tuple[type, tuple[Path]]:
+        if not self._named:
+            raise CredentialsUnusable(
+                f"{self._path} can be read once, and other processes are to read it too; write the "
+                "token into a file with mode 0600 and give --token-file"
+            )
+        return TokenFile, (self._path.absolute(),)
 
     @property
     def identity(self) -> str:
@@ -196,7 +214,7 @@ class _TokenReply:
 class ClientCredentials:
     """Offer tokens got for an app registration's id and secret (contract section 1.3).
 
-    `now_s` is a monotonic clock in seconds.
+    `secret_file` is where the secret was read, if in a file; `now_s` a monotonic clock in seconds.
     """
 
     def __init__(
@@ -205,15 +223,34 @@ class ClientCredentials:
         client_id: str,
         client_secret: Secret,
         *,
+        secret_file: Path | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._base_url = base_url
         self._url = base_url + _TOKEN_PATH
+        self._secret_file = secret_file
         self._client_id = client_id
         self._client_secret = client_secret
         self._now_s = now_s
         self._token: Secret | None = None
         self._renew_at_s = 0.0
         self._over_at_s = 0.0
+
+    @classmethod
+    def of_file(cls, base_url: str, client_id: str, secret_file: Path) -> Self:
+        """Read the secret from a file; raises as `read_private`, and where it is empty."""
+        secret_text = read_private(secret_file).strip()
+        if not secret_text:
+            raise NoCredentials(f"the file {secret_file} holds no client secret")
+        return cls(base_url, client_id, Secret(secret_text), secret_file=secret_file.absolute())
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[str, str, Path]]:
+        if self._secret_file is None:
+            raise CredentialsUnusable(
+                "a client secret that is in no file cannot be handed to other processes; write it "
+                "into a file with mode 0600 and give --client-secret-file"
+            )
+        return type(self).of_file, (self._base_url, self._client_id, self._secret_file)
 
     @property
     def identity(self) -> str:

@@ -1,10 +1,13 @@
 """How many requests may be under way: as many as the server answers readily."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from attachfs.errors import Busy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_CONCURRENT: Final = 64
 _FIRST_CONCURRENT: Final = 32
@@ -12,23 +15,27 @@ _FIRST_CONCURRENT: Final = 32
 _SLOW_S: Final = 0.5
 _SLOW_FACTOR: Final = 4.0
 _SHRINK_EVERY_S: Final = 1.0  # one burst of refusals is one reason to slow down
+_SAME_S: Final = 0.1  # waits of one burst end at nearly the same time
 
 
 class Pace:
     """Bound the requests under way to `limiter`, whose size follows how the server answers.
 
     It doubles with every round of ready answers up to where the server was overtaxed before, then
-    grows by one a round, to 64 at most; it is halved by a refusal (429) or a slow answer. A wait
-    that the server asked for is everybody's.
+    grows by one a round, to `max_concurrent` at most; it is halved by a refusal (429) or a slow
+    answer. A wait that the server asked for is everybody's. `on_refused` is told of each refusal
+    that made a difference, so that others who ask the same server may `heed` it too.
     """
 
-    def __init__(self) -> None:
-        self._window = float(_FIRST_CONCURRENT)
-        self._threshold = float(MAX_CONCURRENT)
+    def __init__(self, max_concurrent: int = MAX_CONCURRENT) -> None:
+        self._max_concurrent = max_concurrent
+        self._window = float(min(_FIRST_CONCURRENT, max_concurrent))
+        self._threshold = float(max_concurrent)
         self._quickest_s = float("inf")
         self._shrunk_s = float("-inf")
         self._resume_s = 0.0
-        self.limiter = trio.CapacityLimiter(_FIRST_CONCURRENT)
+        self.limiter = trio.CapacityLimiter(int(self._window))
+        self.on_refused: Callable[[Busy], object] | None = None
 
     async def wait(self) -> None:
         """Wait as long as the server has asked for; returns at once where it has not."""
@@ -42,22 +49,32 @@ class Pace:
             # What was asked for before it was halved says nothing of whether that was enough.
             if trio.current_time() - elapsed_s >= self._shrunk_s:
                 self._shrink()
-        elif self._window < MAX_CONCURRENT:
+        elif self._window < self._max_concurrent:
             step = 1.0 if self._window < self._threshold else 1.0 / self._window
-            self._resize(min(self._window + step, MAX_CONCURRENT))
+            self._resize(min(self._window + step, self._max_concurrent))
 
     def refused(self, error: Busy, *, longest_wait_s: float) -> None:
         """Take note of a 429; a wait longer than `longest_wait_s` is left to each caller."""
-        if error.retry_after_s is not None and error.retry_after_s < longest_wait_s:
-            self._resume_s = max(self._resume_s, trio.current_time() + error.retry_after_s)
-        self._shrink()
+        if self.heed(error, longest_wait_s=longest_wait_s) and self.on_refused is not None:
+            self.on_refused(error)
 
-    def _shrink(self) -> None:
+    def heed(self, error: Busy, *, longest_wait_s: float) -> bool:
+        """Take note of a 429 that somebody else was told; return whether it makes a difference."""
+        is_longer = False
+        if error.retry_after_s is not None and error.retry_after_s < longest_wait_s:
+            resume_s = trio.current_time() + error.retry_after_s
+            is_longer = resume_s > self._resume_s + _SAME_S
+            self._resume_s = max(self._resume_s, resume_s)
+        return self._shrink() or is_longer
+
+    def _shrink(self) -> bool:
         now_s = trio.current_time()
-        if now_s - self._shrunk_s >= _SHRINK_EVERY_S:
-            self._shrunk_s = now_s
-            self._threshold = max(self._window / 2, 1.0)
-            self._resize(self._threshold)
+        if now_s - self._shrunk_s < _SHRINK_EVERY_S:
+            return False
+        self._shrunk_s = now_s
+        self._threshold = max(self._window / 2, 1.0)
+        self._resize(self._threshold)
+        return True
 
     def _resize(self, window: float) -> None:
         self._window = window

@@ -5,7 +5,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 
@@ -32,6 +32,9 @@ class Secret:
 
     def __repr__(self) -> str:
         return "Secret('...')"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not written down")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and self._text == other._text

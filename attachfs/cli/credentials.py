@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from attachfs.archive.credentials import ClientCredentials, Credentials, GivenToken, TokenFile
-from attachfs.archive.secrets import Secret, parse_token, read_private
+from attachfs.archive.secrets import Secret, parse_token
 from attachfs.errors import NoCredentials, UsageError
 
 TOKEN_VARIABLE: Final = "DATATRAILS_AUTHTOKEN"  # noqa: S105 - a variable's name
@@ -77,7 +77,7 @@ def _client(
     if client_id is None:
         raise NoCredentials("a client secret without a client id; add --client-id ID")
     if client_secret_file is not None:
-        secret_text = read_private(client_secret_file).strip()
+        return ClientCredentials.of_file(url, client_id, client_secret_file)
     if not secret_text:
         raise NoCredentials("a client id without a secret; add --client-secret-file FILE")
     return ClientCredentials(url, client_id, Secret(secret_text))

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from fsspec.spec import AbstractBufferedFile
 
+from attachfs.access.portal import Portal
 from attachfs.fsspec import asking
 from attachfs.fsspec.failures import failures
-from attachfs.fsspec.portal import Portal
 
 if TYPE_CHECKING:
     from attachfs.tree.nodes import Handle

@@ -13,13 +13,13 @@ from fsspec.core import has_magic
 from fsspec.spec import AbstractFileSystem
 from fsspec.utils import isfilelike, tokenize
 
+from attachfs.access.portal import Portal, portal
 from attachfs.errors import AttachfsError, IsADirectory
 from attachfs.fsspec import asking
 from attachfs.fsspec.asking import Details
 from attachfs.fsspec.failures import failure, failures
 from attachfs.fsspec.file import BLOCK_BYTES, ArchivistFile
 from attachfs.fsspec.options import check_options, settings_of
-from attachfs.fsspec.portal import Portal, portal
 from attachfs.tree.filesystem import FileSystem
 
 P = ParamSpec("P")

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -19,6 +20,7 @@ from attachfs.errors import (
     Busy,
     CredentialsExposed,
     CredentialsUnusable,
+    NoCredentials,
     NotFound,
     ServerFault,
     TimedOut,
@@ -244,6 +246,66 @@ def test_a_token_file_gone_bad_leaves_the_last_good_token(
         path.rmdir()
     _write(path, "better")
     assert _revealed(credentials) == "better"
+
+
+def _private(path: Path, text: str) -> Path:
+    path.touch(0o600)
+    path.write_text(text)
+    return path
+
+
+def test_credentials_travel_as_the_path_of_their_file(tmp_path: Path) -> None:
+    """No secret leaves the process: it is read again where they arrive."""
+    token = _private(tmp_path / "token", "first-token")
+    secret = _private(tmp_path / "secret", f"{_SECRET}\n")
+    pickled = [
+        pickle.dumps(TokenFile(token)),
+        pickle.dumps(ClientCredentials.of_file("https://archive.example", "id", secret)),
+    ]
+    assert not any(
+        text in packed for packed in pickled for text in (b"first-token", _SECRET.encode())
+    )
+    token.write_text("other-token")
+    token_file, client = (pickle.loads(packed) for packed in pickled)  # noqa: S301 - our own
+    assert token_file.current() == Secret("other-token")
+    request = client.exchange()
+    assert parse_qs(request.content.decode())["client_secret"] == [_SECRET]
+    token.unlink()
+    with pytest.raises(CredentialsUnusable, match="check the path"):
+        pickle.loads(pickled[0])  # noqa: S301 - our own
+
+
+def test_what_is_in_no_file_does_not_travel() -> None:
+    """It says what to do, and a secret by itself is not written down at all."""
+    for credentials, option in (
+        (GivenToken(Secret("t")), "--token-file"),
+        (ClientCredentials("https://archive.example", "id", Secret("s")), "--client-secret-file"),
+    ):
+        with pytest.raises(CredentialsUnusable, match=option):
+            pickle.dumps(credentials)
+    with pytest.raises(TypeError):
+        pickle.dumps(Secret("t"))
+
+
+def test_a_token_that_can_be_read_once_does_not_travel() -> None:
+    """As that of `--token-file <(pass show archive)`."""
+    reading, writing = os.pipe()
+    os.write(writing, b"a-token")
+    os.close(writing)
+    try:
+        credentials = TokenFile(Path(f"/dev/fd/{reading}"))
+    finally:
+        os.close(reading)
+    with pytest.raises(CredentialsUnusable, match="can be read once"):
+        pickle.dumps(credentials)
+
+
+def test_an_empty_secret_file_is_said_to_be_empty(tmp_path: Path) -> None:
+    """By its name."""
+    with pytest.raises(NoCredentials, match="holds no client secret"):
+        ClientCredentials.of_file(
+            "https://archive.example", "id", _private(tmp_path / "secret", "\n")
+        )
 
 
 def test_an_exchange_is_a_form_without_a_token() -> None:

@@ -1,12 +1,15 @@
 """How many requests are under way, and who waits."""
 
+from functools import partial
+
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from attachfs.archive import endpoints
+from attachfs.archive.endpoints import ScanPolicy
 from attachfs.archive.identities import Holder
 from attachfs.archive.pace import MAX_CONCURRENT, Pace
 from attachfs.errors import Busy
@@ -182,3 +185,42 @@ async def test_no_more_are_under_way_than_the_server_answers_readily(
             calls.start_soon(archive.ask, endpoints.record(Holder(uuid(number))))
     assert most == MAX_CONCURRENT
     assert autojump_clock.current_time() < 2.5
+
+
+async def test_a_refused_download_has_all_others_wait(
+    autojump_clock: MockClock, expected_warnings: set[str]
+) -> None:
+    """The limit is of requests of whatever kind."""
+    expected_warnings.add("stamina.retry_scheduled")
+    sent_s: list[float] = []
+
+    def answer(_: object) -> object:
+        sent_s.append(autojump_clock.current_time())
+        if len(sent_s) == 1:
+            return said(429, **{"retry-after": "5"})
+        return said(200, {"identity": f"assets/{uuid(1)}", "attributes": {}})
+
+    download = endpoints.download("/archivist/v2/attachments/x", ScanPolicy.BLOCK_BAD)
+    async with scripted(answer) as archive, trio.open_nursery() as calls:
+        take = partial(archive.take, download, max_bytes=999, check_announced=lambda _: None)
+        calls.start_soon(take)
+        await wait_all_tasks_blocked()
+        await archive.ask(endpoints.record(Holder(uuid(1))))
+        assert autojump_clock.current_time() >= 5
+    assert len(sent_s) == 3
+
+
+async def test_a_refusal_is_told_once_and_heeded_untold(autojump_clock: MockClock) -> None:
+    """Others are told of what makes a difference; what they tell goes no further."""
+    pace = Pace(8)
+    told: list[float | None] = []
+    pace.on_refused = lambda error: told.append(error.retry_after_s)
+    for retry_after_s in (None, None, 2, 2.05, 9):
+        pace.refused(Busy("slow down", retry_after_s=retry_after_s), longest_wait_s=30)
+    assert told == [None, 2, 9]
+    assert pace.limiter.total_tokens == 4
+    await trio.sleep(20)
+    assert pace.heed(Busy("slow down", retry_after_s=3), longest_wait_s=30)
+    await pace.wait()
+    assert autojump_clock.current_time() == 23
+    assert told == [None, 2, 9]

@@ -213,7 +213,7 @@ def test_half_a_registration_is_refused_with_the_other_half_named(
     with pytest.raises(NoCredentials, match="add --client-id"):
         _choose()
     empty = _private(secret_file.with_name("empty"), "\n")
-    with pytest.raises(NoCredentials, match="without a secret"):
+    with pytest.raises(NoCredentials, match="holds no client secret"):
         _choose("--client-id", "an-id", "--client-secret-file", str(empty))
 
 

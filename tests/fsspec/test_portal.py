@@ -12,10 +12,10 @@ import pytest
 import trio
 import trio.lowlevel
 
+from attachfs.access.portal import Portal, portal
 from attachfs.errors import Closing, ServerUnreachable
-from attachfs.fsspec import ArchivistFileSystem, portal
+from attachfs.fsspec import ArchivistFileSystem
 from attachfs.fsspec.options import settings_of
-from attachfs.fsspec.portal import Portal
 from attachfs.tree.filesystem import FileSystem
 from tests.support.mounts import PATIENCE_S
 
@@ -115,8 +115,8 @@ def test_one_that_cannot_be_opened_is_tried_again(
     away = options | {"archive": "http://127.0.0.1:1", "timeout": "0.2s"}
     for _ in range(2):
         with pytest.raises(ServerUnreachable):
-            portal.portal("away", lambda: settings_of(away))
-    assert portal.portal("away", lambda: settings_of(options)).is_open
+            portal("away", lambda: settings_of(away))
+    assert portal("away", lambda: settings_of(options)).is_open
 
 
 def test_one_that_has_ended_is_opened_again(fs: ArchivistFileSystem) -> None:

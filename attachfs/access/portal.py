@@ -6,17 +6,14 @@ import threading
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import structlog
 import trio
 
-from attachfs.access.opened import opened
+from attachfs.access.opened import Opened, opened
 from attachfs.access.settings import Settings
 from attachfs.errors import Closing, lone_cause
-
-if TYPE_CHECKING:
-    from attachfs.tree.filesystem import FileSystem
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,12 +31,13 @@ class Portal:
         """Open the archive; raises `SetupError`, and what is wrong with this machine."""
         _be_quiet()
         self._settings = settings
-        self._opened: Future[FileSystem] = Future()
+        self._opened: Future[Opened] = Future()
         self._token: trio.lowlevel.TrioToken
         self._nursery: trio.Nursery
         self._thread = threading.Thread(target=self._run, name="attachfs", daemon=True)
         self._thread.start()
-        self.fs = self._opened.result()
+        self.opened = self._opened.result()
+        self.fs = self.opened.fs
 
     def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what an asynchronous function returns; raises what it raises.
@@ -109,7 +107,7 @@ class Portal:
         ):
             self._token = trio.lowlevel.current_trio_token()
             self._nursery = nursery
-            self._opened.set_result(archive.fs)
+            self._opened.set_result(archive)
             await trio.sleep_forever()
 
 
