@@ -357,6 +357,12 @@ class DemoUnavailable(SetupError):
     exit_code = 50
 
 
+class ClusterTrouble(SetupError):
+    """Say that there is no cluster, or no more of it, to work on."""
+
+    exit_code = 51
+
+
 def lone_cause(error: BaseException) -> BaseException:
     """Return the one error inside a group of one, as nurseries wrap it; else `error` itself."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:

@@ -20,11 +20,12 @@ class Begun(msgspec.Struct, frozen=True, tag="begun"):
 
 
 class Total(msgspec.Struct, frozen=True, tag="total"):
-    """Count what has been found so far; `final` once that is all."""
+    """Count what has been found so far; `final` once that is all, or `estimated` what that is."""
 
     files: int
     size_bytes: int
     final: bool
+    estimated: bool = False
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
@@ -89,7 +90,25 @@ class Checked(msgspec.Struct, frozen=True, tag="checked"):
     finding: Finding
 
 
-Event = Begun | Total | Progress | Fetched | Skipped | Failed | Listed | Described | Bytes | Checked
+class Covered(msgspec.Struct, frozen=True, tag="covered"):
+    """Say that all has been told of what is at and below paths, since the last one of these."""
+
+    paths: tuple[str, ...]
+
+
+Event = (
+    Begun
+    | Total
+    | Progress
+    | Fetched
+    | Skipped
+    | Failed
+    | Listed
+    | Described
+    | Bytes
+    | Checked
+    | Covered
+)
 """Whatever a job may tell."""
 
 Tell = Callable[[Event], Awaitable[None]]

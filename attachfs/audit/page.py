@@ -9,7 +9,7 @@ from importlib.resources import files
 from string import Template
 from typing import Final
 
-from attachfs.audit.report import Finding, Report, Verdict
+from attachfs.audit.report import Finding, Report, Verdict, is_well
 from attachfs.wording import rough_size
 
 # Those that say nothing by themselves, or change what others look like: Trojan Source, U+202E.
@@ -31,7 +31,7 @@ def render(report: Report, thumbnails: Mapping[str, bytes]) -> str:
         style=style,
         script=script,
         archive=_text(report.archive),
-        outcome="well" if report.is_well else "unwell",
+        outcome="well" if is_well(report.counts) else "unwell",
         headline=_headline(report),
         facts="\n".join(_facts(report)),
         verdicts="\n".join(_buttons(report)),
@@ -57,7 +57,7 @@ def _headline(report: Report) -> str:
     well = report.counts[Verdict.VERIFIED]
     if not total:
         return "There was nothing to verify"
-    if report.is_well:
+    if is_well(report.counts):
         return "The attachment is verified" if total == 1 else f"All {total:,} are verified"
     bad = total - well
     return f"{bad:,} of {total:,} need{'s' if bad == 1 else ''} a look"

@@ -19,29 +19,44 @@ class Prefetch(msgspec.Struct, frozen=True, tag="prefetch"):
     """Ask for every attachment at and below paths to be fetched, `at_once` at a time.
 
     With `dry_run`, only to be told of each whether it is held. What is held is not fetched again:
-    so a run that was broken off is gone on with.
+    so a run that was broken off is gone on with. `listed` is as for `Verify`.
     """
 
     paths: tuple[str, ...]
     dry_run: bool = False
     at_once: int = 16
+    listed: bool = False
+
+    def begun(self, fs: FileSystem) -> Begun:
+        """Return what is told first; raises `CacheUnusable`."""
+        estate = fs.estate
+        if not estate.content.max_stored_bytes:
+            raise CacheUnusable("there is no cache directory to fetch to; see the log for why")
+        return Begun(estate.catalog.server, estate.policy.value, estate.content.max_stored_bytes)
+
+    def trouble(self, path: str, _: Node | None, error: AttachfsError) -> Failed:
+        """Return what is told of a directory that cannot be looked into."""
+        return Failed(path, str(error))
 
     async def run(self, fs: FileSystem, tell: Tell) -> None:
         """Do it and tell of everything; raises as `walk`."""
 
-        async def on_trouble(path: str, _: Node, error: AttachfsError) -> None:
-            await tell(Failed(path, str(error)))
+        async def on_trouble(path: str, node: Node | None, error: AttachfsError) -> None:
+            await tell(self.trouble(path, node, error))
 
         async def work(sized: Sized) -> None:
             await self._fetch(sized, tell)
 
-        estate = fs.estate
-        if not estate.content.max_stored_bytes:
-            raise CacheUnusable("there is no cache directory to fetch to; see the log for why")
-        await tell(
-            Begun(estate.catalog.server, estate.policy.value, estate.content.max_stored_bytes)
+        await tell(self.begun(fs))
+        await go_round(
+            fs,
+            self.paths,
+            work,
+            tell=tell,
+            on_trouble=on_trouble,
+            at_once=self.at_once,
+            listed=self.listed,
         )
-        await go_round(fs, self.paths, work, tell=tell, on_trouble=on_trouble, at_once=self.at_once)
 
     async def _fetch(self, sized: Sized, tell: Tell) -> None:
         try:

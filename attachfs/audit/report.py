@@ -76,14 +76,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             if finding.verdict is Verdict.VERIFIED
         )
 
-    @property
-    def is_well(self) -> bool:
-        """Tell whether everything was verified."""
-        return all(finding.verdict is Verdict.VERIFIED for finding in self.findings)
+
+def is_well(counts: Mapping[Verdict, int]) -> bool:
+    """Tell whether everything that was counted was verified."""
+    return all(verdict is Verdict.VERIFIED or not count for verdict, count in counts.items())
 
 
 def to_json(report: Report) -> bytes:
     """Return the report for programs: what it holds, the counts, and whether all is well."""
     fields = msgspec.to_builtins(report)
-    document = {"is_well": report.is_well, "counts": report.counts, **fields}
+    document = {"is_well": is_well(report.counts), "counts": report.counts, **fields}
     return msgspec.json.format(msgspec.json.encode(document), indent=2)

@@ -37,13 +37,16 @@ async def go_round(
     tell: Tell,
     on_trouble: OnTrouble,
     at_once: int,
+    listed: bool,
 ) -> None:
     """Have `work` done on every attachment at and below paths, `at_once` at a time.
 
-    What there is in all is told as far as it is known. Raises as `walk`, and what `work` raises.
+    What there is in all is told as far as it is known. `listed` is as for `walk`. Raises as that,
+    and what `work` raises.
     """
     async with trio.open_nursery() as nursery:
-        found = await nursery.start(partial(walk, fs, paths, on_trouble=on_trouble))
+        walking = partial(walk, fs, paths, on_trouble=on_trouble, listed=listed)
+        found = await nursery.start(walking)
         send, receive = trio.open_memory_channel[Sized](_MAX_AHEAD)
         nursery.start_soon(_size_up, found, send, tell)
         for _ in range(at_once):

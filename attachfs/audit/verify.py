@@ -23,27 +23,48 @@ class Verify(msgspec.Struct, frozen=True, tag="verify"):
     """Ask for a finding of every attachment at and below paths, `at_once` of them at a time.
 
     `scan_policy` says which scans count as bad; empty for the one that files are read by. A
-    directory that cannot be looked into is a finding too: what is in it could not be verified.
+    directory that cannot be looked into is a finding too: what is in it could not be verified;
+    and so is one of the paths that is gone, where they are `listed` and nobody named them.
     """
 
     paths: tuple[str, ...]
     scan_policy: str = ""
     at_once: int = 16
+    listed: bool = False
+
+    def begun(self, fs: FileSystem) -> Begun:
+        """Return what is told first."""
+        return Begun(
+            fs.estate.catalog.server, self._policy(fs).value, fs.estate.content.max_stored_bytes
+        )
+
+    def trouble(self, path: str, node: Node | None, error: AttachfsError) -> Checked:
+        """Return what is told of a directory that cannot be looked into."""
+        return Checked(_of_directory(path, node, error))
 
     async def run(self, fs: FileSystem, tell: Tell) -> None:
         """Do it and tell of everything; raises as `walk`."""
-        policy = ScanPolicy(self.scan_policy) if self.scan_policy else fs.estate.policy
+        policy = self._policy(fs)
 
-        async def on_trouble(path: str, node: Node, error: AttachfsError) -> None:
-            await tell(Checked(_of_directory(path, node, error)))
+        async def on_trouble(path: str, node: Node | None, error: AttachfsError) -> None:
+            await tell(self.trouble(path, node, error))
 
         async def work(sized: Sized) -> None:
             await tell(Checked(await _verified(sized, policy, tell)))
 
-        await tell(
-            Begun(fs.estate.catalog.server, policy.value, fs.estate.content.max_stored_bytes)
+        await tell(self.begun(fs))
+        await go_round(
+            fs,
+            self.paths,
+            work,
+            tell=tell,
+            on_trouble=on_trouble,
+            at_once=self.at_once,
+            listed=self.listed,
         )
-        await go_round(fs, self.paths, work, tell=tell, on_trouble=on_trouble, at_once=self.at_once)
+
+    def _policy(self, fs: FileSystem) -> ScanPolicy:
+        return ScanPolicy(self.scan_policy) if self.scan_policy else fs.estate.policy
 
 
 async def _verified(sized: Sized, policy: ScanPolicy, tell: Tell) -> Finding:
@@ -122,11 +143,10 @@ def _scan_time(info: Info) -> str:
     return time_text(parse_ns(info.fields.get("scanned_timestamp")) or 0)
 
 
-def _of_directory(path: str, node: Node, error: AttachfsError) -> Finding:
-    holder = node.place.holder
+def _of_directory(path: str, node: Node | None, error: AttachfsError) -> Finding:
     return Finding(
         path=path,
-        identity=holder.path if holder.asset else "",
+        identity=node.place.holder.path if node is not None and node.place.holder.asset else "",
         verdict=Verdict.MISSING if isinstance(error, NotFound) else Verdict.UNREADABLE,
         reason=str(error),
         checked=now_text(),

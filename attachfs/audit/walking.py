@@ -27,8 +27,11 @@ class Found(NamedTuple):
     file: AttachmentFile
 
 
-OnTrouble = Callable[[str, Node, AttachfsError], Awaitable[None]]
-"""Be told of a directory, by its path, that cannot be looked into, and of why."""
+OnTrouble = Callable[[str, Node | None, AttachfsError], Awaitable[None]]
+"""Be told of a directory, by its path, that cannot be looked into, and of why.
+
+The node is None where nothing is called that any more.
+"""
 
 
 async def walk(
@@ -36,29 +39,50 @@ async def walk(
     paths: Sequence[str],
     *,
     on_trouble: OnTrouble,
+    listed: bool = False,
     task_status: trio.TaskStatus[trio.MemoryReceiveChannel[Found]],
 ) -> None:
     """Send every attachment at and below paths, each path of it once; in no order.
 
     The channel is the value that starting this task gives. The root stands for all assets and
-    public assets, not for the views that show them again. Raises `NotFound` for a path that names
-    nothing, `UsageError` for one that names a file which is no attachment, before anything is
-    sent, and what asking for the name raises.
+    public assets, not for the views that show them again. Raises as `starts_of`, before anything
+    is sent; of paths that are `listed` already, one that is gone is trouble like any other.
     """
-    named = dict.fromkeys("/".join(parts_of(path)) for path in paths)
-    starts = dict([await _start(fs, path) for path in named])
+    starts = {} if listed else await starts_of(fs, paths)
     send, receive = trio.open_memory_channel[Found](_MAX_AHEAD)
     walk = _Walk(send, on_trouble)
     task_status.started(receive)
     async with send, trio.open_nursery() as nursery:
         for path, node in starts.items():
-            if not _is_below(path, starts):
+            await walk.visit(nursery, path, node)
+        for path in paths if listed else ():
+            try:
+                node = await fs.find(path)
+            except AttachfsError as error:
+                await on_trouble(path, None, error)
+            else:
                 await walk.visit(nursery, path, node)
+
+
+async def starts_of(fs: FileSystem, paths: Sequence[str]) -> dict[str, Node]:
+    """Return what paths name, by path: an attachment for its sidecar, nothing that is in another.
+
+    Raises `NotFound` for a path that names nothing, `UsageError` for one that names a file which
+    is no attachment, and what asking for the name raises.
+    """
+    named = dict.fromkeys("/".join(parts_of(path)) for path in paths)
+    starts = dict([await _start(fs, path) for path in named])
+    return {path: node for path, node in starts.items() if not _is_below(path, starts)}
 
 
 def below(path: str, name: str) -> str:
     """Return the path of a name in the directory at `path`."""
     return f"{path}/{name}" if path else name
+
+
+def repeats(directory: Directory, entry: Entry) -> bool:
+    """Tell whether an entry shows again what others in the directory show."""
+    return isinstance(directory, RootDirectory) and entry.name in _REPEATING
 
 
 def _is_below(path: str, others: Container[str]) -> bool:
@@ -102,7 +126,7 @@ class _Walk:
         index = 0
         while (entry := await entries.wait(index)) is not None:
             index += 1
-            if isinstance(directory, RootDirectory) and entry.name in _REPEATING:
+            if repeats(directory, entry):
                 continue
             if not entry.node.is_directory:
                 await self.visit(nursery, below(path, entry.name), entry.node)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from attachfs.access.settings import Settings
     from attachfs.audit.events import Event
     from attachfs.audit.jobs import Job
+    from attachfs.cli.cluster import Team
 
 # They are of use, or do no harm, also where a mount does the work.
 _OF_ANY_USE: Final = frozenset({"log_level", "log_format"})
@@ -31,16 +32,32 @@ path_argument = click.argument(
 class Worker:
     """Do jobs on the `paths` that were given; they are relative to the root of the tree.
 
-    `mountpoint` is where it is mounted; where that is None, `settings` say how to do without.
+    `mountpoint` is where it is mounted; where that is None, `settings` say how to do without. What
+    can be done in parts, the `team` does, if there is one.
     """
 
     paths: tuple[str, ...]
     mountpoint: Path | None
     settings: "Settings | None"
+    team: "Team | None" = None
 
-    def do(self, job: "Job", on_event: Callable[["Event"], None]) -> None:
-        """Do a job to its end; raises `AttachfsError`, and what `on_event` raises."""
-        if self.mountpoint is not None:
+    def do(
+        self,
+        job: "Job",
+        on_event: Callable[["Event"], None],
+        *,
+        done: AbstractSet[str] = frozenset(),
+    ) -> None:
+        """Do a job to its end; raises `AttachfsError`, and what `on_event` raises.
+
+        A team leaves out what is `done`.
+        """
+        from attachfs.audit.prefetch import Prefetch
+        from attachfs.audit.verify import Verify
+
+        if self.team is not None and isinstance(job, Prefetch | Verify):
+            self.team.do(job, on_event, done)
+        elif self.mountpoint is not None:
             _ask(self.mountpoint, job, on_event)
         elif self.settings is not None:
             _do_here(self.settings, job, on_event)

@@ -1,9 +1,11 @@
 """`attachfs prefetch`: fetch attachments into the cache, for when they are wanted."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from attachfs.cli.cluster import cluster_options, team
 from attachfs.cli.jobs import path_argument
 from attachfs.cli.options import archive_options, log_options
 from attachfs.cli.progress import Progress, files_of, problem
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 256),
     default=16,
     show_default=True,
-    help="Attachments to fetch at the same time.",
+    help="Attachments to fetch at the same time, in each worker.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.  [default: no]")
+@cluster_options
 @archive_options
 @log_options
 @click.pass_context
@@ -36,6 +39,9 @@ def command(
     dry_run: bool,
     jobs: int,
     as_json: bool,
+    workers: int | None,
+    scheduler: str | None,
+    cluster_jobs: int,
     **options: Any,
 ) -> int:
     """Fetch every attachment at and below each PATH into the cache, verified.
@@ -43,7 +49,7 @@ def command(
     PATH is in a mount, which then does the work; or, where nothing is mounted, in the archive: such
     as assets/<UUID>. What is in the cache is not fetched again: after Ctrl-C, the same command goes
     on where it was. The exit status is 1 where something cannot be fetched; what the scan policy
-    forbids to read is left out.
+    forbids to read is left out. With --workers or --scheduler, many processes share the work.
     """
     import json
 
@@ -51,6 +57,17 @@ def command(
     from attachfs.cli.jobs import worker
 
     work = worker(context, options, paths)
+    work = replace(
+        work,
+        team=team(
+            work.settings,
+            cache_dir=options["cache_dir"],
+            workers=workers,
+            scheduler=scheduler,
+            cluster_jobs=cluster_jobs,
+            jobs=jobs,
+        ),
+    )
     with Progress("look" if dry_run else "prefetch") as progress:
         result = _Result(work, progress)
         work.do(Prefetch(work.paths, dry_run, jobs), result.take)

@@ -23,7 +23,7 @@ class Progress:
         self._verb = verb
         self.files = self.total_files = 0
         self.bytes = self.total_bytes = 0
-        self._final = False
+        self._final = self._estimated = False
         self._told_s = time.monotonic()
         self._bar: Any = None
 
@@ -56,8 +56,9 @@ class Progress:
         from attachfs.audit.events import Progress as Step
 
         match event:
-            case Total(files, size_bytes, final):
-                self.total_files, self.total_bytes, self._final = files, size_bytes, final
+            case Total(files, size_bytes, final, estimated):
+                self.total_files, self.total_bytes = files, size_bytes
+                self._final, self._estimated = final, estimated
             case Step(size_bytes):
                 self.bytes += size_bytes
             case Fetched() | Skipped() | Failed() | Checked():
@@ -77,21 +78,25 @@ class Progress:
     def _show(self) -> None:
         if self._bar is not None:
             # What is not all found yet gives no time that is left.
-            self._bar.total = max(self.total_bytes, self.bytes) if self._final else None
+            is_known = self._final or self._estimated
+            self._bar.total = max(self.total_bytes, self.bytes) if is_known else None
             self._bar.set_description_str(f"{self._verb}: {self._counted()}", refresh=False)
             self._bar.update(self.bytes - self._bar.n)
         elif time.monotonic() - self._told_s >= _LINE_EVERY_S:
             self._told_s = time.monotonic()
-            so_far = "" if self._final else " found so far"
+            so_far = "" if self._final or self._estimated else " found so far"
+            about = "about " if self._estimated else ""
             print(
-                f"attachfs: {self._verb}: {self._counted()}, {rough_size(self.bytes)} of "
+                f"attachfs: {self._verb}: {self._counted()}, {rough_size(self.bytes)} of {about}"
                 f"{rough_size(self.total_bytes)}{so_far}",
                 file=sys.stderr,
                 flush=True,
             )
 
     def _counted(self) -> str:
-        return f"{self.files:,} of {self.total_files:,}{'' if self._final else '+'} files"
+        about = "about " if self._estimated else ""
+        more = "" if self._final or self._estimated else "+"
+        return f"{self.files:,} of {about}{self.total_files:,}{more} files"
 
 
 def problem(path: str, reason: str) -> str:

@@ -1,6 +1,7 @@
 """`attachfs verify`: hash everything again, compare it with the records, and report."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -9,16 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.core import ParameterSource
 
+from attachfs.cli.cluster import cluster_options, team
 from attachfs.cli.jobs import path_argument, warn
 from attachfs.cli.options import archive_options, log_options
 from attachfs.cli.parameters import AbsolutePath
 from attachfs.cli.progress import Progress, files_of
-from attachfs.errors import UsageError
+from attachfs.errors import ClusterTrouble, UsageError
 from attachfs.wording import printable, rough_size
 
 if TYPE_CHECKING:
     from attachfs.audit.events import Event
-    from attachfs.audit.report import Report
+    from attachfs.audit.report import Finding, Report, Verdict
     from attachfs.audit.verify import Verify
     from attachfs.cli.jobs import Worker
 
@@ -34,8 +36,9 @@ _MAX_THUMBNAILS: Final = 2_000
     "--report",
     "target",
     type=AbsolutePath(),
-    help="Write a report to this file, a page for people where it ends in .html, or .json.  "
-    "[default: none]",
+    help="Write a report to this file, a page for people where it ends in .html, or .json; or, "
+    "with --workers or --scheduler, to this directory, where it ends in .parquet: bit by bit, and "
+    "the same command goes on with what is there.  [default: none]",
 )
 @click.option(
     "--refetch",
@@ -48,9 +51,10 @@ _MAX_THUMBNAILS: Final = 2_000
     type=click.IntRange(1, 256),
     default=16,
     show_default=True,
-    help="Attachments to verify at the same time.",
+    help="Attachments to verify at the same time, in each worker.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.  [default: no]")
+@cluster_options
 @archive_options
 @log_options
 @click.pass_context
@@ -63,6 +67,9 @@ def command(
     refetch: bool,
     jobs: int,
     as_json: bool,
+    workers: int | None,
+    scheduler: str | None,
+    cluster_jobs: int,
     **options: Any,
 ) -> int:
     """Hash every attachment at and below each PATH, and compare it with record and /info.
@@ -70,95 +77,181 @@ def command(
     PATH is in a mount, which then does the work; or, where nothing is mounted, in the archive: such
     as assets/<UUID>. Each attachment is verified, mismatched, missing, bad scan, not scanned or
     unreadable; the --scan-policy says which scans count. The exit status is 0 only if all are
-    verified, else 1.
+    verified, else 1. With --workers or --scheduler, many processes share the work.
     """
-    from attachfs.audit.report import to_json
-    from attachfs.audit.report_file import ReportFile
     from attachfs.audit.verify import Verify
     from attachfs.cli.jobs import worker
 
+    work = worker(context, options, paths, heeded=frozenset({"scan_policy"}))
+    work = replace(
+        work,
+        team=team(
+            work.settings,
+            cache_dir=options["cache_dir"],
+            workers=workers,
+            scheduler=scheduler,
+            cluster_jobs=cluster_jobs,
+            jobs=jobs,
+        ),
+    )
+    # A mount reads by the policy that it has: which scans count here is another question.
+    is_given = context.get_parameter_source("scan_policy") is not ParameterSource.DEFAULT
+    job = Verify(work.paths, options["scan_policy"] if is_given else "", jobs)
     with ExitStack() as stack:
-        file = None if target is None else stack.enter_context(ReportFile(target))
-        work = worker(context, options, paths, heeded=frozenset({"scan_policy"}))
-        if refetch:
-            work = _without_cache(stack, work)
-        # A mount reads by the policy that it has: which scans count here is another question.
-        is_given = context.get_parameter_source("scan_policy") is not ParameterSource.DEFAULT
-        job = Verify(work.paths, options["scan_policy"] if is_given else "", jobs)
-        report = _verified(work, job, quiet=as_json)
-        if file is not None:
-            file.write(report, _thumbnails(work, report) if file.is_page else {})
-    click.echo(to_json(report).decode() if as_json else _summary(report))
-    return 0 if report.is_well else 1
+        if target is not None and target.suffix.lower() == ".parquet":
+            if as_json or work.team is None:
+                raise UsageError(
+                    "a report that ends in .parquet is for --workers or --scheduler, without --json"
+                )
+            return _into_directory(stack, work, job, target, refetch=refetch)
+        return _at_once(stack, work, job, target, refetch=refetch, as_json=as_json)
+
+
+def _at_once(
+    stack: ExitStack,
+    work: "Worker",
+    job: "Verify",
+    target: Path | None,
+    *,
+    refetch: bool,
+    as_json: bool,
+) -> int:
+    """Verify, and report when all is done; return the exit status."""
+    from attachfs.audit.events import Begun, Checked
+    from attachfs.audit.report import Report, is_well, to_json
+    from attachfs.audit.report_file import ReportFile
+
+    file = None if target is None else stack.enter_context(ReportFile(target))
+    if refetch:
+        work = _without_cache(stack, work)
+    begun: list[Begun] = []
+    findings: list[Finding] = []
+
+    def take(event: "Event") -> None:
+        match event:
+            case Begun():
+                begun.append(event)
+            case Checked(finding):
+                findings.append(finding)
+            case _:
+                pass
+
+    started = _now()
+    _verify(work, job, take, quiet=as_json)
+    report = Report(
+        archive=begun[0].archive,
+        paths=work.paths,
+        scan_policy=begun[0].scan_policy,
+        program=_program(),
+        started=started,
+        ended=_now(),
+        findings=tuple(sorted(findings, key=lambda finding: finding.path)),
+    )
+    if file is not None:
+        file.write(report, _thumbnails(work, report) if file.is_page else {})
+    text = to_json(report).decode() if as_json else _summary(report.counts, report.verified_bytes)
+    click.echo(text)
+    return 0 if is_well(report.counts) else 1
+
+
+def _into_directory(
+    stack: ExitStack, work: "Worker", job: "Verify", target: Path, *, refetch: bool
+) -> int:
+    """Verify what is not in a report yet, and write it down as it comes; return the exit status."""
+    from attachfs.audit.events import Begun, Checked, Covered
+    from attachfs.audit.report import is_well
+
+    try:
+        from attachfs.audit.parquet import ParquetReport
+    except ImportError as error:
+        raise ClusterTrouble(
+            f"there is no {error.name}; run: pip install 'attachfs[dask]'"
+        ) from error
+    report = stack.enter_context(ParquetReport(target))
+    if refetch:
+        work = _without_cache(stack, work)
+    done: set[str] = set()
+    started = _now()
+
+    def take(event: "Event") -> None:
+        match event:
+            case Begun(archive, policy):
+                done.update(report.begin(archive, work.paths, policy, _program(), started))
+            case Checked(finding):
+                report.add(finding)
+            case Covered(paths):
+                report.cover(paths)
+            case _:
+                pass
+
+    _verify(work, job, take, quiet=False, done=done)
+    report.end(_now())
+    click.echo(_summary(report.counts, report.verified_bytes))
+    return 0 if is_well(report.counts) else 1
 
 
 def _without_cache(stack: ExitStack, work: "Worker") -> "Worker":
     """Return one that has nothing cached, and leaves nothing."""
-    from attachfs.access.kept import scratch
+    from attachfs.access.kept import anew
 
     if work.settings is None:
         raise UsageError(
             f"the mount on {work.mountpoint} reads from its cache; to download everything "
             "again, give paths in the archive, such as assets/, outside of a mount"
         )
-    directory = stack.enter_context(scratch(work.settings.cache_dir))
-    size_bytes = min(work.settings.cache_size_bytes, _REFETCH_BYTES)
-    return replace(
-        work,
-        settings=replace(
-            work.settings,
-            cache_dir=directory,
-            shared_store=None,
-            cache_size_bytes=size_bytes,
-        ),
-    )
+    settings = stack.enter_context(anew(work.settings))
+    team = work.team
+    if team is not None:
+        # On other machines, it is for each worker to begin anew.
+        given = {"refetch": True} if team.is_elsewhere else {"settings": settings}
+        team = replace(team, **given)
+    return replace(work, settings=settings, team=team)
 
 
-def _verified(work: "Worker", job: "Verify", *, quiet: bool) -> "Report":
-    """Return the report of a run, what is not well printed as it is found."""
-    from importlib.metadata import version
-
-    from attachfs.audit.events import Begun, Checked
-    from attachfs.audit.report import Finding, Report, Verdict
-    from attachfs.audit.verify import now_text
-
-    begun: list[Begun] = []
-    findings: list[Finding] = []
-    started = now_text()
-    with Progress("verify") as progress:
-
-        def take(event: "Event") -> None:
-            progress.take(event)
-            match event:
-                case Begun():
-                    begun.append(event)
-                case Checked(finding):
-                    findings.append(finding)
-                    if finding.verdict is not Verdict.VERIFIED and not quiet:
-                        path = work.shown(finding.path)
-                        progress.say(f"{finding.verdict}: {path}: {printable(finding.reason)}")
-                case _:
-                    pass
-
-        work.do(job, take)
-    return Report(
-        archive=begun[0].archive,
-        paths=work.paths,
-        scan_policy=begun[0].scan_policy,
-        program=f"attachfs {version('attachfs')}",
-        started=started,
-        ended=now_text(),
-        findings=tuple(sorted(findings, key=lambda finding: finding.path)),
-    )
-
-
-def _summary(report: "Report") -> str:
+def _verify(
+    work: "Worker",
+    job: "Verify",
+    take: Callable[["Event"], None],
+    *,
+    quiet: bool,
+    done: AbstractSet[str] = frozenset(),
+) -> None:
+    """Do it, what is not well printed as it is found."""
+    from attachfs.audit.events import Checked
     from attachfs.audit.report import Verdict
 
-    if not report.findings:
+    with Progress("verify") as progress:
+
+        def pass_on(event: "Event") -> None:
+            progress.take(event)
+            take(event)
+            if isinstance(event, Checked) and not quiet:
+                finding = event.finding
+                if finding.verdict is not Verdict.VERIFIED:
+                    path = work.shown(finding.path)
+                    progress.say(f"{finding.verdict}: {path}: {printable(finding.reason)}")
+
+        work.do(job, pass_on, done=done)
+
+
+def _now() -> str:
+    from attachfs.audit.verify import now_text
+
+    return now_text()
+
+
+def _program() -> str:
+    from importlib.metadata import version
+
+    return f"attachfs {version('attachfs')}"
+
+
+def _summary(counts: "Mapping[Verdict, int]", verified_bytes: int) -> str:
+    from attachfs.audit.report import Verdict
+
+    if not any(counts.values()):
         return "nothing to verify: there are no attachments there"
-    counts = report.counts
-    verified = f"{files_of(counts[Verdict.VERIFIED])}, {rough_size(report.verified_bytes)}"
+    verified = f"{files_of(counts[Verdict.VERIFIED])}, {rough_size(verified_bytes)}"
     others = (
         f"{count:,} {verdict}"
         for verdict, count in counts.items()

@@ -19,7 +19,7 @@ from tests.support.trees import entries
 async def _found(
     fs: FileSystem, *paths: str, troubles: dict[str, AttachfsError] | None = None
 ) -> list[str]:
-    async def on_trouble(path: str, _: Node, error: AttachfsError) -> None:
+    async def on_trouble(path: str, _: Node | None, error: AttachfsError) -> None:
         assert troubles is not None, error
         troubles[path] = error
 

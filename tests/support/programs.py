@@ -50,7 +50,10 @@ def usage_error(done: Done) -> str:
 
 @contextmanager
 def running(
-    *arguments: object, env: Mapping[str, str], **settings: Any
+    *arguments: object,
+    env: Mapping[str, str],
+    patience_s: float = PATIENCE_S,
+    **settings: Any,
 ) -> Iterator[subprocess.Popen[str]]:
     """Start the program for the block, which ends it; where it does not, it is killed."""
     process = subprocess.Popen(
@@ -64,7 +67,7 @@ def running(
             **settings,
         },
     )
-    watchdog = threading.Timer(PATIENCE_S, process.kill)
+    watchdog = threading.Timer(patience_s, process.kill)
     watchdog.start()
     try:
         with process:

@@ -1,0 +1,262 @@
+"""A report that is written while it is made: a directory of Parquet files, to be gone on with.
+
+    report.parquet/
+      _report.json             what was asked for, since when, until when, and the counts
+      part-00000001.parquet    a row a finding, and in its metadata, what it covers
+      ...
+
+A file is written under another name and renamed: so each is whole, and what it covers is in no
+other. Readers of such directories (pyarrow, pandas, DuckDB, Spark) leave names with `_` or `.` out.
+"""
+
+import fcntl
+import os
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from attachfs.audit.report import Finding, Verdict
+from attachfs.errors import UsageError
+
+SUFFIX: Final = ".parquet"
+_HEAD: Final = "_report.json"
+_COVERS: Final = b"attachfs.covers"
+# No more than these are lost where the program is killed; and 10 M need 2,000 files.
+_ROWS: Final = 5_000
+
+_SCHEMA: Final = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("identity", pa.string(), nullable=False),
+        pa.field("verdict", pa.string(), nullable=False),
+        ("reason", pa.string()),
+        ("asset_name", pa.string()),
+        ("event_type", pa.string()),
+        ("file_name", pa.string()),
+        ("mime_type", pa.string()),
+        ("size_bytes", pa.int64()),
+        ("accepted", pa.string()),
+        ("record_sha256", pa.list_(pa.string())),
+        ("info_sha256", pa.string()),
+        ("body_sha256", pa.string()),
+        ("scanned_status", pa.string()),
+        ("scanned_bad_reason", pa.string()),
+        ("scanned", pa.string()),
+        ("checked", pa.string()),
+    ]
+)
+
+
+class Head(msgspec.Struct, kw_only=True):
+    """Say what a report is of; times are RFC 3339, UTC, `ended` empty while it goes on."""
+
+    archive: str
+    paths: tuple[str, ...]
+    scan_policy: str
+    program: str
+    started: str
+    ended: str = ""
+    counts: dict[Verdict, int] = {}
+    verified_bytes: int = 0
+
+
+class ParquetReport:
+    """Write findings to a directory, as a context manager; one process at a time.
+
+    Raises `UsageError` for a directory that is something else, whole already, or being written.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._findings: list[Finding] = []
+        self._covering: list[Finding] = []
+        self._covers: list[str] = []
+        self._number = 0
+        self._head: Head | None = None
+        self.counts: Counter[Verdict] = Counter()
+        self.verified_bytes = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self._target.mkdir(mode=0o700, exist_ok=True)
+            self._lock = os.open(self._target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._head = self._read_head()
+        except BlockingIOError:
+            os.close(self._lock)
+            raise UsageError(f"another run is writing {self._target}; give another name") from None
+        except BaseException:
+            os.close(self._lock)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._write_part()
+        finally:
+            os.close(self._lock)
+
+    def begin(
+        self, archive: str, paths: tuple[str, ...], scan_policy: str, program: str, started: str
+    ) -> frozenset[str]:
+        """Begin the report, or go on with it; return what is covered already.
+
+        Raises `UsageError` where what is there was asked for otherwise.
+        """
+        head = Head(
+            archive=archive,
+            paths=paths,
+            scan_policy=scan_policy,
+            program=program,
+            started=started,
+        )
+        if self._head is None:
+            self._head = head
+            self._write_head()
+            return frozenset()
+        for field in ("archive", "paths", "scan_policy"):
+            before, now = getattr(self._head, field), getattr(head, field)
+            if before != now:
+                raise UsageError(
+                    f"{self._target} was begun with another {field.replace('_', ' ')}: "
+                    f"{_text(before)}, not {_text(now)}; ask for the same again, or give "
+                    "another name"
+                )
+        return self._read_parts()
+
+    def add(self, finding: Finding) -> None:
+        """Take a finding of what is covered next."""
+        self._covering.append(finding)
+
+    def cover(self, paths: tuple[str, ...]) -> None:
+        """Take note that all findings of what is at and below paths have been added."""
+        for finding in self._covering:
+            self._count(Verdict(finding.verdict), finding.size_bytes)
+        self._findings += self._covering
+        self._covering = []
+        self._covers += paths
+        if len(self._findings) >= _ROWS:
+            self._write_part()
+
+    def end(self, ended: str) -> None:
+        """Say that the report is whole; what was added since the last cover is part of it."""
+        assert self._head is not None  # noqa: S101 - it was begun
+        self.cover(())
+        self._write_part()
+        self._head = msgspec.structs.replace(
+            self._head,
+            ended=ended,
+            counts={verdict: self.counts[verdict] for verdict in Verdict},
+            verified_bytes=self.verified_bytes,
+        )
+        self._write_head()
+
+    def _count(self, verdict: Verdict, size_bytes: int | None) -> None:
+        self.counts[verdict] += 1
+        if verdict is Verdict.VERIFIED:
+            self.verified_bytes += size_bytes or 0
+
+    def _read_head(self) -> Head | None:
+        try:
+            head = msgspec.json.decode((self._target / _HEAD).read_bytes(), type=Head)
+        except FileNotFoundError:
+            if any(self._target.iterdir()):
+                raise UsageError(
+                    f"{self._target} is a directory with other things in it; give another name"
+                ) from None
+            return None
+        except msgspec.MsgspecError as error:
+            raise UsageError(
+                f"{self._target / _HEAD} is none of attachfs's reports; give another name"
+            ) from error
+        except OSError as error:
+            raise self._unusable(error) from error
+        if head.ended:
+            raise UsageError(
+                f"{self._target} is a whole report, of {head.ended}; give another name, "
+                "or remove it"
+            )
+        return head
+
+    def _read_parts(self) -> frozenset[str]:
+        covered: list[str] = []
+        for file in self._target.iterdir():
+            if file.name.startswith(".part-"):
+                file.unlink()  # whoever wrote it was killed
+            if not file.name.startswith("part-"):
+                continue
+            try:
+                table = pq.read_table(file, columns=["verdict", "size_bytes"])
+                covered += msgspec.json.decode(table.schema.metadata[_COVERS], type=list[str])
+                number = int(file.stem.removeprefix("part-"))
+            except (
+                OSError,
+                KeyError,
+                ValueError,
+                pa.ArrowException,
+                msgspec.MsgspecError,
+            ) as error:
+                raise UsageError(
+                    f"{file} is damaged ({error}); remove it, and what it covered is done again"
+                ) from error
+            self._number = max(self._number, number)
+            columns = table.to_pydict()
+            for verdict, size_bytes in zip(columns["verdict"], columns["size_bytes"], strict=True):
+                self._count(Verdict(verdict), size_bytes)
+        return frozenset(covered)
+
+    def _write_part(self) -> None:
+        if not self._findings and not self._covers:
+            return
+        rows = [msgspec.to_builtins(finding) for finding in self._findings]
+        schema = _SCHEMA.with_metadata({_COVERS: msgspec.json.encode(self._covers)})
+        self._number += 1
+        name = f"part-{self._number:08}{SUFFIX}"
+
+        def write(draft: Path) -> None:
+            pq.write_table(pa.Table.from_pylist(rows, schema=schema), draft, compression="zstd")
+
+        self._write(name, write)
+        self._findings, self._covers = [], []
+
+    def _write_head(self) -> None:
+        data = msgspec.json.format(msgspec.json.encode(self._head), indent=2)
+        self._write(_HEAD, lambda draft: draft.write_bytes(data))
+
+    def _write(self, name: str, write: Any) -> None:
+        """Write a file whole, or not at all."""
+        draft = self._target / f".{name}"
+        try:
+            draft.touch(mode=0o600)
+            write(draft)
+            descriptor = os.open(draft, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            draft.replace(self._target / name)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> UsageError:
+        return UsageError(
+            f"cannot write the report to {self._target}: {error.strerror or error}; "
+            "give another name"
+        )
+
+
+def _text(value: object) -> str:
+    return ", ".join(value) or "/" if isinstance(value, tuple) else str(value)

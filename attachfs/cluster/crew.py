@@ -1,0 +1,120 @@
+"""A cluster to work on: processes on this machine, or one that exists."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from distributed import Client, LocalCluster, Security
+
+from attachfs.errors import ClusterTrouble
+
+# One part's end overlaps with the next one's beginning.
+THREADS_PER_WORKER: Final = 2
+_CONNECT_S: Final = 10.0
+_WORKERS_S: Final = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """Say who works: so many processes here, or the workers of the scheduler at a URL.
+
+    `jobs` attachments are under way in each worker, `most_jobs` in all of them.
+    """
+
+    workers: int | None = None
+    scheduler: str | None = None
+    jobs: int = 16
+    most_jobs: int = 64
+
+    @contextmanager
+    def gathered(self) -> Iterator[Client]:
+        """Offer a client of the cluster, with at least one worker, that can do our parts.
+
+        Raises `ClusterTrouble`. Processes of ours end with the block.
+        """
+        _quiet()
+        with ExitStack() as stack:
+            if self.scheduler is None:
+                client = stack.enter_context(_local(self.workers or 1))
+            else:
+                client = stack.enter_context(_connected(self.scheduler))
+                _check_workers(client, self.scheduler)
+            yield client
+
+
+def threads(client: Client) -> int:
+    """Return how many parts the workers that there are can do at once."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return sum(worker["nthreads"] for worker in workers)
+
+
+def threads_per_worker(client: Client) -> int:
+    """Return how many parts one worker does at once, at most."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return max((worker["nthreads"] for worker in workers), default=1)
+
+
+def _quiet() -> None:
+    """Have Dask log nothing here: what matters is told by us."""
+    for name in tuple(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado", "bokeh"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _local(workers: int) -> Iterator[Client]:
+    # Whoever can talk to a scheduler can have it run anything: TLS keeps other users out.
+    security = Security.temporary()
+    with (
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=THREADS_PER_WORKER,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address=None,
+            memory_limit=None,  # our caches have limits of their own
+            security=security,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster, security=security, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[Client]:
+    try:
+        client = Client(url, timeout=_CONNECT_S, set_as_default=False)
+    except (OSError, ValueError, ImportError) as error:
+        raise ClusterTrouble(
+            f"no Dask scheduler answers at {url}: {str(error) or type(error).__name__}; check "
+            "--scheduler, and Dask's own configuration where it wants TLS"
+        ) from error
+    with client:
+        yield client
+
+
+def _check_workers(client: Client, url: str) -> None:
+    """See that there are workers, with the same attachfs as here."""
+    try:
+        client.wait_for_workers(1, timeout=_WORKERS_S)
+    except TimeoutError as error:
+        raise ClusterTrouble(
+            f"the scheduler at {url} has no workers; start some: dask worker {url}"
+        ) from error
+    try:
+        found = client.run(version, "attachfs")
+    except PackageNotFoundError as error:
+        raise ClusterTrouble(
+            "not all workers have attachfs; there, run: pip install 'attachfs[dask]'"
+        ) from error
+    ours = version("attachfs")
+    for address, theirs in found.items():
+        if theirs != ours:
+            raise ClusterTrouble(
+                f"the worker at {address} has attachfs {theirs}, and this is {ours}; "
+                "install the same everywhere"
+            )

@@ -1,0 +1,187 @@
+"""What a worker does: one part of a job, on an archive that it opens once a run."""
+
+import asyncio
+import pickle
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from threading import Lock
+from typing import Final
+
+import msgspec
+import platformdirs
+from distributed import Semaphore
+
+from attachfs.access.cache_directory import make_cache
+from attachfs.access.kept import anew
+from attachfs.access.limits import forbid_core_dumps, raise_descriptor_limit
+from attachfs.access.opened import Opened
+from attachfs.access.portal import Portal
+from attachfs.access.settings import Settings
+from attachfs.audit.events import Begun, Event, Progress, Total
+from attachfs.audit.prefetch import Prefetch
+from attachfs.audit.verify import Verify
+from attachfs.cluster import slowing
+from attachfs.errors import AttachfsError
+
+PartialJob = Verify | Prefetch
+"""What can be done in parts: what comes of each is told by its path."""
+
+_LEASE_WAIT_S: Final = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Hold what all parts of a run have in common; pickled, it has no secret.
+
+    `run` names it. `at_once` attachments are under way a part, and `leases` parts in the cluster.
+    With `own_cache`, each worker has the cache directory of its machine; with `refetch`, none.
+    """
+
+    run: str
+    settings: Settings
+    job: PartialJob
+    at_once: int
+    leases: int
+    own_cache: bool
+    refetch: bool
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """Hold all that a part told, and how long it took."""
+
+    events: tuple[Event, ...]
+    elapsed_s: float
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """Say that a worker cannot work at all: a class of `attachfs.errors`, and its message."""
+
+    kind: str
+    message: str
+
+
+def do_part(order: bytes, paths: tuple[str, ...]) -> bytes:
+    """Do a job on paths that were listed, and return a packed `Done` or `Failed`.
+
+    Runs in a task of Dask's. `order` is a pickled `Order`. Whatever is wrong with this worker is
+    returned: errors with arguments of their own are not always what they were after a journey.
+    """
+    try:
+        return msgspec.msgpack.encode(_done(_order(order), paths))
+    except AttachfsError as error:
+        return msgspec.msgpack.encode(Failed(type(error).__name__, str(error)))
+
+
+def outcome(packed: bytes) -> Done | Failed:
+    """Return what `do_part` packed."""
+    return msgspec.msgpack.decode(packed, type=Done | Failed)
+
+
+def heed(run: str, retry_after_s: float | None) -> None:
+    """Have this worker wait for what the server told another one, if it has a part in the run."""
+    opened = _OPEN.get(run)
+    if opened is not None:
+        slowing.heed(opened.portal, retry_after_s)
+
+
+async def end(run: str) -> None:
+    """Close what this worker has open for a run; a worker that goes on is of others' use."""
+    opened = _OPEN.pop(run, None)
+    if opened is not None:
+        await asyncio.to_thread(opened.close)
+
+
+class _Open:
+    """Hold an archive that is open for a run."""
+
+    def __init__(self, order: Order) -> None:
+        forbid_core_dumps()
+        raise_descriptor_limit()
+        with ExitStack() as stack:
+            settings = replace(order.settings, max_requests=max(1, 2 * order.at_once))
+            if order.own_cache:
+                cache_dir = platformdirs.user_cache_path("attachfs").absolute()
+                settings = replace(settings, cache_dir=cache_dir)
+            make_cache(settings.cache_dir)
+            if order.refetch:
+                settings = stack.enter_context(anew(settings))
+            self.portal = Portal(settings)
+            stack.callback(self.portal.close)
+            slowing.announce(self.portal, order.run)
+            self._stack = stack.pop_all()
+
+    def close(self) -> None:
+        """Close it."""
+        self._stack.close()
+
+
+_OPEN: Final[dict[str, _Open]] = {}
+_LOCK: Final = Lock()
+
+
+@lru_cache(maxsize=4)
+def _order(packed: bytes) -> Order:
+    order: Order = pickle.loads(packed)  # noqa: S301 - as all that Dask hands to its workers
+    return order
+
+
+def _portal(order: Order) -> Portal:
+    with _LOCK:
+        opened = _OPEN.get(order.run)
+        if opened is None or not opened.portal.is_open:
+            opened = _OPEN[order.run] = _Open(order)
+        return opened.portal
+
+
+def _done(order: Order, paths: tuple[str, ...]) -> Done:
+    job = msgspec.structs.replace(order.job, paths=paths, at_once=order.at_once, listed=True)
+    with _lease(order):
+        portal = _portal(order)
+        begun_s = time.monotonic()
+        events = portal.call(_told, portal.opened, job)
+        return Done(tuple(events), time.monotonic() - begun_s)
+
+
+async def _told(opened: Opened, job: PartialJob) -> list[Event]:
+    """Do it, and return what it tells; steps of progress as one."""
+    told: list[Event] = []
+    size_bytes = 0
+
+    async def tell(event: Event) -> None:
+        nonlocal size_bytes
+        match event:
+            case Progress():
+                size_bytes += event.size_bytes
+            case Begun() | Total(final=False):
+                pass
+            case _:
+                told.append(event)
+
+    await job.run(opened.fs, tell)
+    if opened.shared is not None:
+        await opened.shared.settle()
+    return [*told, Progress(size_bytes)]
+
+
+@contextmanager
+def _lease(order: Order) -> Iterator[None]:
+    """Wait until the cluster may have one part more under way.
+
+    A worker that dies gives its lease back after 30 s, Dask's `locks.lease-timeout`.
+    """
+    semaphore = _semaphore(f"attachfs {order.settings.url}", order.leases)
+    while not semaphore.acquire(timeout=_LEASE_WAIT_S):
+        pass
+    try:
+        yield
+    finally:
+        semaphore.release()
+
+
+@cache
+def _semaphore(name: str, leases: int) -> Semaphore:
+    """Return the semaphore that all runs on a server with this limit share."""
+    return Semaphore(max_leases=leases, name=f"{name} {leases}")

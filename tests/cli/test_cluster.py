@@ -1,0 +1,233 @@
+"""`attachfs verify` and `prefetch` by many workers: the same outcome, whatever dies meanwhile."""
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset
+import pytest
+
+from attachfs.demo.estate import SAMPLE
+from attachfs.demo.launch import ArchiveConfig, RunningArchive
+from tests.support.clusters import Cluster, workers_of
+from tests.support.estates import BLOB_PATHS
+from tests.support.evidence import attach
+from tests.support.mounts import PATIENCE_S, Steering, bare_environment
+from tests.support.outcomes import until
+from tests.support.ports import free_port
+from tests.support.programs import PROGRAM, Done, running, sentence
+
+_PATIENCE_S = 4 * PATIENCE_S  # each process of Dask's imports it first
+_ASSETS = 20
+_PER_ASSET = 3
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Return whose archive and cache it is."""
+    path = tmp_path / "home"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def slow(serve: Callable[[ArchiveConfig], RunningArchive]) -> Iterator[Steering]:
+    """An archive that takes its time, with 60 attachments; an event of each shows them again."""
+    running = serve(ArchiveConfig(latency_s=0.1, empty=True))
+    for _ in range(_ASSETS):
+        attach(running, *range(1000, 1000 + _PER_ASSET))
+    with Steering(running) as steering:
+        yield steering
+
+
+def _environment(archive: Steering, home: Path) -> dict[str, str]:
+    return bare_environment(home) | {
+        "ATTACHFS_URL": archive.url,
+        "ATTACHFS_TOKEN_FILE": str(archive.token_file),
+    }
+
+
+def _run(environment: dict[str, str], *arguments: object) -> Done:
+    return subprocess.run(
+        [*PROGRAM, *map(str, arguments)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_PATIENCE_S,
+        check=False,
+    )
+
+
+def _rows(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return findings as they are the same whenever they are made."""
+    return sorted(({**row, "checked": ""} for row in findings), key=lambda row: str(row["path"]))
+
+
+def _of_json(file: Path) -> list[dict[str, Any]]:
+    return _rows(json.loads(file.read_bytes())["findings"])
+
+
+def _of_parquet(directory: Path) -> list[dict[str, Any]]:
+    return _rows(pyarrow.dataset.dataset(directory, format="parquet").to_table().to_pylist())
+
+
+def _verified_alone(environment: dict[str, str], file: Path) -> list[dict[str, Any]]:
+    _run(environment, "verify", "assets", "--report", file)
+    return _of_json(file)
+
+
+def test_the_report_is_that_of_one_process(archive: Steering, home: Path, tmp_path: Path) -> None:
+    """To the row, with all that is not well; and the exit status is the same."""
+    archive.edit("blobs", SAMPLE["blob:container-photo"], flip_body_byte=100)
+    environment = _environment(archive, home)
+    paths = ("assets", "publicassets", f"assets/{SAMPLE['asset:container']}/events")
+    reports, codes, lines = [], [], []
+    for name, options in (("one", ()), ("many", ("--workers", "2"))):
+        file = tmp_path / f"{name}.json"
+        done = _run(environment, "verify", *paths, "--report", file, "--log-level=error", *options)
+        codes.append(done.returncode)
+        lines.append(sorted(done.stdout.splitlines()))
+        reports.append(_of_json(file))
+    assert reports[0] == reports[1]
+    assert lines[0] == lines[1]
+    assert codes == [1, 1]
+    assert {row["verdict"] for row in reports[1]} == {"verified", "mismatched", "bad scan"}
+
+
+def test_a_worker_that_is_killed_loses_nothing(slow: Steering, home: Path, tmp_path: Path) -> None:
+    """Its parts are done by another one, and no row is there twice."""
+    environment = _environment(slow, home)
+    report = tmp_path / "report.parquet"
+    arguments = ("verify", "assets", "--workers", "2", "--jobs", "4", "--report", report)
+    with running(*arguments, env=environment, patience_s=_PATIENCE_S) as process:
+        until(lambda: len(slow.paths(BLOB_PATHS)) > 30)
+        with workers_of(process.pid) as workers:
+            assert len(workers) == 2
+            workers[0].kill()
+            out, _ = process.communicate(timeout=_PATIENCE_S)
+    assert process.returncode == 0
+    expected = _verified_alone(environment, tmp_path / "alone.json")
+    assert _of_parquet(report) == expected
+    assert out.startswith(f"verified: {len(expected)} files, ")
+    assert len(expected) == len({row["path"] for row in expected}) >= _ASSETS * _PER_ASSET
+
+
+def test_what_was_done_before_the_scheduler_went_away_is_not_done_again(
+    slow: Steering, home: Path, tmp_path: Path
+) -> None:
+    """It is said; the same command goes on from there, and each row is there once.
+
+    The two workers share no cache, as on two machines.
+    """
+    environment = _environment(slow, home)
+    report = tmp_path / "report.parquet"
+    with Cluster(tmp_path, environment) as cluster:
+        cluster.start(2)
+        arguments = ("verify", "assets", "--scheduler", cluster.url, "--report", report)
+        with running(*arguments, "--jobs", "4", env=environment, patience_s=_PATIENCE_S) as process:
+            until(lambda: len(slow.paths(BLOB_PATHS)) > _ASSETS * _PER_ASSET / 2)
+            cluster.kill()
+            out, err = process.communicate(timeout=_PATIENCE_S)
+        assert (process.returncode, out) == (51, "")
+        assert "the scheduler went away" in err.splitlines()[-1]
+        assert "Traceback" not in err, err
+        covered = _of_parquet(report)
+        assert len(covered) > 0
+        slow.reset()
+        cluster.start(2)
+        done = _run(environment, *arguments)
+        assert done.returncode == 0, done.stderr
+        again = set(slow.paths(BLOB_PATHS))
+    rows = _of_parquet(report)
+    assert rows == _verified_alone(environment, tmp_path / "alone.json")
+    assert done.stdout.startswith(f"verified: {len(rows)} files, ")
+    assert again
+    assert not [row for row in covered if f"/archivist/v2/attachments/{row['path']}" in again]
+    caches = [sorted(cluster.cache(number).rglob("sha256/*/*")) for number in range(2)]
+    assert all(caches)
+
+
+def test_who_is_refused_slows_all(slow: Steering, home: Path) -> None:
+    """No worker asks for anything while one of them was told to wait."""
+    slow.fail_next(path_regex=BLOB_PATHS, skip=30, status=429, headers={"retry-after": "4"})
+    arguments = ("prefetch", "assets", "--workers", "2", "--jobs", "4")
+    with running(*arguments, env=_environment(slow, home), patience_s=_PATIENCE_S) as process:
+        until(lambda: any(request["status"] == 429 for request in slow.requests()))
+        time.sleep(1)  # what was under way is answered after 0.1 s
+        asked = len(slow.requests())
+        time.sleep(2)
+        assert len(slow.requests()) == asked
+        out, err = process.communicate(timeout=_PATIENCE_S)
+    assert (process.returncode, "failed" in out) == (0, False), err
+
+
+def test_a_cut_leaves_nobody_at_work(slow: Steering, home: Path, tmp_path: Path) -> None:
+    """Ctrl-C ends it with 130 and no traceback; a report that was begun is gone on with."""
+    environment = _environment(slow, home)
+    report = tmp_path / "report.parquet"
+    arguments = ("verify", "assets", "--workers", "2", "--jobs", "2", "--report", report)
+    with running(*arguments, env=environment, patience_s=_PATIENCE_S) as process:
+        until(lambda: len(slow.paths(BLOB_PATHS)) > 20)
+        with workers_of(process.pid) as workers:
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=PATIENCE_S)
+        assert not any(worker.is_running() for worker in workers)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert json.loads((report / "_report.json").read_bytes())["ended"] == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--workers", "2", "--scheduler", "tcp://127.0.0.1:1"), "not both"),
+        (("--report", "report.parquet"), "is for --workers or --scheduler"),
+        (("--report", "report.parquet", "--workers", "2", "--json"), "without --json"),
+    ],
+)
+def test_a_mistake_is_told(
+    archive: Steering, home: Path, options: tuple[str, ...], said: str
+) -> None:
+    """At once, by the name of the option."""
+    done = _run(_environment(archive, home), "verify", "assets", *options)
+    assert done.returncode == 2
+    assert said in sentence(done)
+
+
+def test_a_path_that_is_not_there_is_told_as_by_one_process(archive: Steering, home: Path) -> None:
+    """Before anything is handed out."""
+    unknown = "assets/00000000-0000-4000-8000-000000000000"
+    done = _run(_environment(archive, home), "verify", unknown, "--workers", "1")
+    assert done.returncode == 2
+    assert unknown in done.stderr
+
+
+def test_a_token_that_is_in_no_file_is_not_handed_to_workers(archive: Steering, home: Path) -> None:
+    """It would lie in their memory and in the scheduler's."""
+    environment = _environment(archive, home)
+    token = Path(environment.pop("ATTACHFS_TOKEN_FILE")).read_text()
+    environment["DATATRAILS_AUTHTOKEN"] = token
+    done = _run(environment, "verify", "assets", "--workers", "1")
+    assert done.returncode == 22
+    assert "--token-file" in done.stderr
+
+
+def test_a_scheduler_that_is_not_there_is_told(archive: Steering, home: Path) -> None:
+    """With its address."""
+    url = f"tcp://127.0.0.1:{free_port()}"
+    done = _run(_environment(archive, home), "prefetch", "assets", "--scheduler", url)
+    assert done.returncode == 51
+    assert f"no Dask scheduler answers at {url}" in sentence(done)
+
+
+@pytest.mark.mount
+def test_a_mount_works_by_itself(mounted: Any, home: Path) -> None:
+    """It has one event loop, and one cache."""
+    done = _run(bare_environment(home), "verify", mounted.path, "--workers", "2")
+    assert done.returncode == 2
+    assert "outside of a mount" in sentence(done)
