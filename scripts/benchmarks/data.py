@@ -35,6 +35,8 @@ class Blob:
 class Data:
     """Hold one large blob of 256 MiB, one of 1 GiB, and 1,000 of 64 KiB, each of random bytes.
 
+    `wide` are 100 assets with 20 of 1 MiB each, for whom `make_wide` must be called.
+
     Below `root` are `bytes/`, `info/` and `records/`, each with `assets/<asset>/...`, and
     `estates/`: whole archives, one to list and one to walk, a tenth as large where it is `quick`.
     What an earlier run made is used again.
@@ -46,6 +48,13 @@ class Data:
         self.huge = _blob("huge", "huge", 1024 * MIB)
         self.small = [_blob("small", f"small-{number:04d}", _SMALL_BYTES) for number in range(1000)]
         self.few = [_blob("few", f"few-{number:04d}", _SMALL_BYTES) for number in range(100)]
+        self.wide = [
+            [
+                _blob(f"wide-{asset:03d}", f"wide-{asset:03d}-{number:02d}", MIB)
+                for number in range(20)
+            ]
+            for asset in range(100)
+        ]
         self.listed = _estate(root, "listed", 10_000 if quick else 100_000, walkable=False)
         self.walked = _estate(root, "walked", 1_000 if quick else 10_000, walkable=True)
 
@@ -65,6 +74,12 @@ class Data:
             with self.local(blob).open("rb", buffering=0) as file:
                 while file.read(_BLOCK_BYTES):
                     pass
+
+    def make_wide(self, assets: list[list[Blob]]) -> None:
+        """Make what is missing of some of `wide`: 2 GiB, ten seconds."""
+        for blobs in assets:
+            if not (self.root / "records" / "assets" / blobs[0].asset).exists():
+                self._make_asset(blobs)
 
     def _make_blobs(self) -> None:
         done = self.root / "version"

@@ -5,6 +5,7 @@ from typing import Final
 
 from benchmarks.bench import Bench
 from benchmarks.rows import (
+    cluster,
     inodes,
     latency,
     listing,
@@ -40,5 +41,6 @@ ROWS: Final[dict[str, Callable[[Bench], list[Row]]]] = {
     "inodes": inodes.inodes,
     "shared": shared.cat,
     "fsspec": spec.cat,
+    "dask": cluster.verify,
     "start": starting.starting,
 }
