@@ -3,6 +3,7 @@
 from typing import Final
 
 import msgspec
+import trio
 
 from attachfs.audit.events import Begun, Failed, Fetched, Progress, Skipped, Tell
 from attachfs.audit.rounds import Sized, go_round
@@ -38,8 +39,10 @@ class Prefetch(msgspec.Struct, frozen=True, tag="prefetch"):
         """Return what is told of a directory that cannot be looked into."""
         return Failed(path, str(error))
 
-    async def run(self, fs: FileSystem, tell: Tell) -> None:
-        """Do it and tell of everything; raises as `walk`."""
+    async def run(
+        self, fs: FileSystem, tell: Tell, slots: trio.CapacityLimiter | None = None
+    ) -> None:
+        """Do it and tell of everything; raises as `walk`. `slots` are as for `go_round`."""
 
         async def on_trouble(path: str, node: Node | None, error: AttachfsError) -> None:
             await tell(self.trouble(path, node, error))
@@ -56,6 +59,7 @@ class Prefetch(msgspec.Struct, frozen=True, tag="prefetch"):
             on_trouble=on_trouble,
             at_once=self.at_once,
             listed=self.listed,
+            slots=slots,
         )
 
     async def _fetch(self, sized: Sized, tell: Tell) -> None:

@@ -38,26 +38,32 @@ async def go_round(
     on_trouble: OnTrouble,
     at_once: int,
     listed: bool,
+    slots: trio.CapacityLimiter | None = None,
 ) -> None:
     """Have `work` done on every attachment at and below paths, `at_once` at a time.
 
-    What there is in all is told as far as it is known. `listed` is as for `walk`. Raises as that,
-    and what `work` raises.
+    What there is in all is told as far as it is known. `listed` is as for `walk`. Where
+    several go round at the same time, `slots` bound the work of all of them. Raises as `walk`, and
+    what `work` raises.
     """
+    slots = slots or trio.CapacityLimiter(at_once)
     async with trio.open_nursery() as nursery:
         walking = partial(walk, fs, paths, on_trouble=on_trouble, listed=listed)
         found = await nursery.start(walking)
         send, receive = trio.open_memory_channel[Sized](_MAX_AHEAD)
         nursery.start_soon(_size_up, found, send, tell)
         for _ in range(at_once):
-            nursery.start_soon(_each, receive, work)
+            nursery.start_soon(_each, receive, work, slots)
 
 
 async def _each(
-    receive: trio.MemoryReceiveChannel[Sized], work: Callable[[Sized], Awaitable[None]]
+    receive: trio.MemoryReceiveChannel[Sized],
+    work: Callable[[Sized], Awaitable[None]],
+    slots: trio.CapacityLimiter,
 ) -> None:
     async for sized in receive:
-        await work(sized)
+        async with slots:
+            await work(sized)
 
 
 async def _size_up(

@@ -3,6 +3,7 @@
 import time
 
 import msgspec
+import trio
 
 from attachfs.archive.endpoints import ScanPolicy
 from attachfs.archive.models import SCANNED_BAD, SCANNED_OK, Info
@@ -42,8 +43,10 @@ class Verify(msgspec.Struct, frozen=True, tag="verify"):
         """Return what is told of a directory that cannot be looked into."""
         return Checked(_of_directory(path, node, error))
 
-    async def run(self, fs: FileSystem, tell: Tell) -> None:
-        """Do it and tell of everything; raises as `walk`."""
+    async def run(
+        self, fs: FileSystem, tell: Tell, slots: trio.CapacityLimiter | None = None
+    ) -> None:
+        """Do it and tell of everything; raises as `walk`. `slots` are as for `go_round`."""
         policy = self._policy(fs)
 
         async def on_trouble(path: str, node: Node | None, error: AttachfsError) -> None:
@@ -61,6 +64,7 @@ class Verify(msgspec.Struct, frozen=True, tag="verify"):
             on_trouble=on_trouble,
             at_once=self.at_once,
             listed=self.listed,
+            slots=slots,
         )
 
     def _policy(self, fs: FileSystem) -> ScanPolicy:

@@ -69,6 +69,12 @@ def cluster_options(command: Any) -> Any:
             help="Attachments under way at the same time in all workers together, at most.",
         ),
         click.option(
+            "--dashboard",
+            is_flag=True,
+            help="With --workers, serve Dask's dashboard on a port of 127.0.0.1, which any user of "
+            "this machine can look at.  [default: no]",
+        ),
+        click.option(
             "--scheduler",
             metavar="URL",
             help="Have the workers of a Dask cluster do it, by the URL of its scheduler, such as "
@@ -93,6 +99,7 @@ def team(
     workers: int | None,
     scheduler: str | None,
     cluster_jobs: int,
+    dashboard: bool,
     jobs: int,
 ) -> Team | None:
     """Return who works, if not this process; raises `UsageError`.
@@ -114,5 +121,11 @@ def team(
         raise ClusterTrouble(
             f"there is no Dask ({error.name}); run: pip install 'attachfs[dask]'"
         ) from error
-    crew = Crew(workers=workers, scheduler=scheduler, jobs=jobs, most_jobs=cluster_jobs)
+    crew = Crew(
+        workers=workers,
+        scheduler=scheduler,
+        jobs=jobs,
+        most_jobs=cluster_jobs,
+        dashboard=dashboard,
+    )
     return Team(crew, settings, own_cache=scheduler is not None and cache_dir is None)

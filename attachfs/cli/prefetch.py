@@ -42,6 +42,7 @@ def command(
     workers: int | None,
     scheduler: str | None,
     cluster_jobs: int,
+    dashboard: bool,
     **options: Any,
 ) -> int:
     """Fetch every attachment at and below each PATH into the cache, verified.
@@ -65,6 +66,7 @@ def command(
             workers=workers,
             scheduler=scheduler,
             cluster_jobs=cluster_jobs,
+            dashboard=dashboard,
             jobs=jobs,
         ),
     )

@@ -70,6 +70,7 @@ def command(
     workers: int | None,
     scheduler: str | None,
     cluster_jobs: int,
+    dashboard: bool,
     **options: Any,
 ) -> int:
     """Hash every attachment at and below each PATH, and compare it with record and /info.
@@ -91,6 +92,7 @@ def command(
             workers=workers,
             scheduler=scheduler,
             cluster_jobs=cluster_jobs,
+            dashboard=dashboard,
             jobs=jobs,
         ),
     )

@@ -1,18 +1,28 @@
 """A cluster to work on: processes on this machine, or one that exists."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Any, Final
 
+import dask.config
 from distributed import Client, LocalCluster, Security
 
 from attachfs.errors import ClusterTrouble
 
-# One part's end overlaps with the next one's beginning.
+# While one part is looked into, another one's attachments are under way.
 THREADS_PER_WORKER: Final = 2
+_CONFIGURATION: Final[dict[str, Any]] = {
+    # Looking at all threads every 10 ms, at disks twice and at itself fifty times a second took a
+    # third of a core in each worker.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.tick.interval": "1s",
+    # MALLOC_TRIM_THRESHOLD_ among them: memory was given back after every body, and had anew.
+    "distributed.nanny.pre-spawn-environ": {},
+}
 _CONNECT_S: Final = 10.0
 _WORKERS_S: Final = 30.0
 
@@ -21,13 +31,15 @@ _WORKERS_S: Final = 30.0
 class Crew:
     """Say who works: so many processes here, or the workers of the scheduler at a URL.
 
-    `jobs` attachments are under way in each worker, `most_jobs` in all of them.
+    `jobs` attachments are under way in each worker, `most_jobs` in all of them. With `dashboard`,
+    processes here have one, which takes a second to load.
     """
 
     workers: int | None = None
     scheduler: str | None = None
     jobs: int = 16
     most_jobs: int = 64
+    dashboard: bool = False
 
     @contextmanager
     def gathered(self) -> Iterator[Client]:
@@ -38,7 +50,7 @@ class Crew:
         _quiet()
         with ExitStack() as stack:
             if self.scheduler is None:
-                client = stack.enter_context(_local(self.workers or 1))
+                client = stack.enter_context(_local(self.workers or 1, dashboard=self.dashboard))
             else:
                 client = stack.enter_context(_connected(self.scheduler))
                 _check_workers(client, self.scheduler)
@@ -51,10 +63,10 @@ def threads(client: Client) -> int:
     return sum(worker["nthreads"] for worker in workers)
 
 
-def threads_per_worker(client: Client) -> int:
-    """Return how many parts one worker does at once, at most."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    return max((worker["nthreads"] for worker in workers), default=1)
+def services(client: Client) -> Mapping[str, int]:
+    """Return what a scheduler serves besides, by name, and on which port."""
+    found: Mapping[str, int] = client.scheduler_info()["services"]
+    return found
 
 
 def _quiet() -> None:
@@ -65,15 +77,16 @@ def _quiet() -> None:
 
 
 @contextmanager
-def _local(workers: int) -> Iterator[Client]:
+def _local(workers: int, *, dashboard: bool) -> Iterator[Client]:
     # Whoever can talk to a scheduler can have it run anything: TLS keeps other users out.
     security = Security.temporary()
     with (
+        dask.config.set(_CONFIGURATION),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=THREADS_PER_WORKER,
             host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
+            dashboard_address="127.0.0.1:0" if dashboard else None,
             worker_dashboard_address=None,
             memory_limit=None,  # our caches have limits of their own
             security=security,

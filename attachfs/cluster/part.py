@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,11 +13,12 @@ from typing import Final
 
 import msgspec
 import platformdirs
+import trio
 from distributed import Semaphore
 
 from attachfs.access.cache_directory import make_cache
 from attachfs.access.kept import anew
-from attachfs.access.limits import forbid_core_dumps, raise_descriptor_limit
+from attachfs.access.limits import forbid_core_dumps, raise_descriptor_limit, share_heap
 from attachfs.access.opened import Opened
 from attachfs.access.portal import Portal
 from attachfs.access.settings import Settings
@@ -30,20 +32,21 @@ PartialJob = Verify | Prefetch
 """What can be done in parts: what comes of each is told by its path."""
 
 _LEASE_WAIT_S: Final = 3600.0
+_SWITCH_S: Final = 0.0005
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """Hold what all parts of a run have in common; pickled, it has no secret.
 
-    `run` names it. `at_once` attachments are under way a part, and `leases` parts in the cluster.
+    `run` names it. Of each worker, `jobs` attachments are under way, and `leases` workers at once.
     With `own_cache`, each worker has the cache directory of its machine; with `refetch`, none.
     """
 
     run: str
     settings: Settings
     job: PartialJob
-    at_once: int
+    jobs: int
     leases: int
     own_cache: bool
     refetch: bool
@@ -100,14 +103,18 @@ class _Open:
     def __init__(self, order: Order) -> None:
         forbid_core_dumps()
         raise_descriptor_limit()
+        share_heap()
+        # The archive's thread waited 5 ms for Dask's, several times an attachment: a fifth of all.
+        sys.setswitchinterval(_SWITCH_S)
         with ExitStack() as stack:
-            settings = replace(order.settings, max_requests=max(1, 2 * order.at_once))
+            settings = replace(order.settings, max_requests=2 * order.jobs)
             if order.own_cache:
                 cache_dir = platformdirs.user_cache_path("attachfs").absolute()
                 settings = replace(settings, cache_dir=cache_dir)
             make_cache(settings.cache_dir)
             if order.refetch:
                 settings = stack.enter_context(anew(settings))
+            self.slots = trio.CapacityLimiter(order.jobs)
             self.portal = Portal(settings)
             stack.callback(self.portal.close)
             slowing.announce(self.portal, order.run)
@@ -128,24 +135,24 @@ def _order(packed: bytes) -> Order:
     return order
 
 
-def _portal(order: Order) -> Portal:
+def _opened(order: Order) -> _Open:
     with _LOCK:
         opened = _OPEN.get(order.run)
         if opened is None or not opened.portal.is_open:
             opened = _OPEN[order.run] = _Open(order)
-        return opened.portal
+        return opened
 
 
 def _done(order: Order, paths: tuple[str, ...]) -> Done:
-    job = msgspec.structs.replace(order.job, paths=paths, at_once=order.at_once, listed=True)
-    with _lease(order):
-        portal = _portal(order)
+    job = msgspec.structs.replace(order.job, paths=paths, at_once=order.jobs, listed=True)
+    with _lease_of(f"attachfs {order.settings.url}", order.leases).shared():
+        opened = _opened(order)
         begun_s = time.monotonic()
-        events = portal.call(_told, portal.opened, job)
+        events = opened.portal.call(_told, opened.portal.opened, job, opened.slots)
         return Done(tuple(events), time.monotonic() - begun_s)
 
 
-async def _told(opened: Opened, job: PartialJob) -> list[Event]:
+async def _told(opened: Opened, job: PartialJob, slots: trio.CapacityLimiter) -> list[Event]:
     """Do it, and return what it tells; steps of progress as one."""
     told: list[Event] = []
     size_bytes = 0
@@ -160,28 +167,40 @@ async def _told(opened: Opened, job: PartialJob) -> list[Event]:
             case _:
                 told.append(event)
 
-    await job.run(opened.fs, tell)
+    await job.run(opened.fs, tell, slots)
     if opened.shared is not None:
         await opened.shared.settle()
     return [*told, Progress(size_bytes)]
 
 
-@contextmanager
-def _lease(order: Order) -> Iterator[None]:
-    """Wait until the cluster may have one part more under way.
+class _Lease:
+    """Share the right to be at work among the parts of one worker.
 
-    A worker that dies gives its lease back after 30 s, Dask's `locks.lease-timeout`.
+    One that dies gives it back after 30 s, Dask's `locks.lease-timeout`.
     """
-    semaphore = _semaphore(f"attachfs {order.settings.url}", order.leases)
-    while not semaphore.acquire(timeout=_LEASE_WAIT_S):
-        pass
-    try:
-        yield
-    finally:
-        semaphore.release()
+
+    def __init__(self, name: str, leases: int) -> None:
+        self._semaphore = Semaphore(max_leases=leases, name=name)
+        self._lock = Lock()
+        self._parts = 0
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Wait until one worker more may be at work, where none of its parts is yet."""
+        with self._lock:
+            while not self._parts and not self._semaphore.acquire(timeout=_LEASE_WAIT_S):
+                pass
+            self._parts += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._parts -= 1
+                if not self._parts:
+                    self._semaphore.release()
 
 
 @cache
-def _semaphore(name: str, leases: int) -> Semaphore:
-    """Return the semaphore that all runs on a server with this limit share."""
-    return Semaphore(max_leases=leases, name=f"{name} {leases}")
+def _lease_of(server: str, leases: int) -> _Lease:
+    """Return the lease that all runs on a server with this limit share."""
+    return _Lease(f"{server} {leases}", leases)

@@ -17,7 +17,7 @@ from attachfs.access.settings import Settings
 from attachfs.audit.events import Begun, Covered, Event, Total
 from attachfs.audit.walking import starts_of
 from attachfs.cluster import part, slowing
-from attachfs.cluster.crew import Crew, threads, threads_per_worker
+from attachfs.cluster.crew import Crew, services, threads
 from attachfs.cluster.part import Order, PartialJob
 from attachfs.cluster.splitting import Trouble, pieces
 from attachfs.errors import AttachfsError, ClusterTrouble
@@ -56,15 +56,14 @@ def run(
     with closing(Portal(settings)) as here:
         on_event(here.call(_begun, job, here.fs))
         with crew.gathered() as client:
-            if "dashboard" in client.scheduler_info()["services"]:
+            if crew.dashboard or (crew.scheduler and "dashboard" in services(client)):
                 on_note(f"Dask's dashboard: {client.dashboard_link}")
-            at_once = max(1, crew.jobs // threads_per_worker(client))
             order = Order(
                 run=name,
                 settings=settings,
                 job=job,
-                at_once=at_once,
-                leases=max(1, crew.most_jobs // at_once),
+                jobs=min(crew.jobs, crew.most_jobs),
+                leases=max(1, crew.most_jobs // crew.jobs),
                 own_cache=own_cache,
                 refetch=refetch,
             )

@@ -1,12 +1,15 @@
 """An estate verified by two workers, beside one process."""
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.bench import Bench, remove
 from benchmarks.timing import Contender, Limit, Row, alternate, elapsed_s
 
-_JOBS = 4
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_JOBS = 2
 
 
 def verify(bench: Bench) -> list[Row]:
