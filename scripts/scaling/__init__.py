@@ -1,0 +1,1 @@
+"""Measure what an attachment costs, and reckon what ten million of them do."""

@@ -1,0 +1,174 @@
+"""Figures as tables of Markdown: what was measured, what follows from it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from math import inf
+from typing import Final
+
+from scaling.estate import ATTACHMENTS_AN_ASSET, Size
+from scaling.figures import Figures
+from scaling.model import REQUEST_CPU_S, Bounds, Cost, Work, cost, error
+
+_MB: Final = 1e6
+_HOUR_S: Final = 3600.0
+_DAY_S: Final = 86_400.0
+_STAGES: Final = {
+    "first": "verify, first time",
+    "again": "verify, from the cache",
+    "refetch": "verify --refetch",
+    "prefetch": "prefetch",
+    "list": "ls -lR of a mount",
+    "limited": "verify, {rate:g} requests/s",
+    "limited-ttl": "the same, --metadata-ttl 1h",
+}
+_KINDS: Final = (
+    *("asset pages", "event pages", "asset records", "event records"),
+    *("infos", "bodies", "refusals"),
+)
+# What the estate is asked about: ten million attachments, of a million bytes on average.
+LARGE: Final = Size(10_000_000 // ATTACHMENTS_AN_ASSET)
+_BODY_BYTES: Final = 1_000_000.0
+_RATES: Final = (50.0, 100.0, 500.0)
+_RATE: Final = 100.0
+
+
+def told(figures: Figures, smaller: Figures | None) -> str:
+    """Return all tables that the figures suffice for."""
+    tables = [_measured(figures), _kinds(figures)]
+    if smaller is not None:
+        tables.append(_predicted(figures, smaller))
+    if {"start", "wire"} <= figures.runs.keys():
+        tables += [_large(figures), _knobs(figures)]
+    return "\n\n".join(tables)
+
+
+def _measured(figures: Figures) -> str:
+    size = figures.size
+    rows = [
+        (
+            _stage(name, figures),
+            f"{run.all_requests:,}",
+            f"{run.all_requests / size.attachments:.2f}",
+            f"{run.seconds:.1f}",
+            f"{run.cpu_s:.1f}",
+            f"{run.all_requests / run.seconds:.0f}",
+            f"{run.peak_bytes / _MB:.0f}",
+        )
+        for name, run in figures.runs.items()
+        if name in _STAGES
+    ]
+    title = f"{size.attachments:,} attachments, {size.assets:,} assets, {size.events:,} events, "
+    head = ("", "requests", "an attachment", "s", "processor s", "requests/s", "peak MB")
+    lines = [f"{title}{size.places:,} places:", "", *_table(head, rows)]
+    if figures.kept is not None:
+        each = {
+            "index": (figures.kept.index_bytes, size.places),
+            "report.json": (figures.kept.report_bytes, size.places),
+            "objects": (figures.kept.objects_bytes, size.attachments),
+        }
+        kept = (
+            f"{name} {held / _MB:.1f} MB, {held / n:.0f} B each" for name, (held, n) in each.items()
+        )
+        lines += ["", f"On the disk: {'; '.join(kept)}."]
+    return "\n".join(lines)
+
+
+def _kinds(figures: Figures) -> str:
+    rows = []
+    for name, run in figures.runs.items():
+        if name in _STAGES:
+            others = run.all_requests - sum(run.requests.get(kind, 0) for kind in _KINDS)
+            counts = [*(run.requests.get(kind, 0) for kind in _KINDS), others]
+            rows.append((_stage(name, figures), *(f"{count:,}" for count in counts)))
+    lines = _table(("requests", *_KINDS, "others"), rows)
+    if "first" in figures.runs:
+        run = figures.runs["first"]
+        sizes = (f"{kind} {run.bytes[kind] / run.requests[kind]:,.0f}" for kind in run.bytes)
+        lines += ["", f"Bytes of an answer, without headers: {'; '.join(sizes)}."]
+    if "wire" in figures.runs:
+        lines += ["", f"Bytes of a request, all but bodies: {figures.request_bytes:,.0f}."]
+    return "\n".join(lines)
+
+
+def _predicted(figures: Figures, smaller: Figures) -> str:
+    rows: list[tuple[str, ...]] = []
+    for name, run in figures.runs.items():
+        if name not in _STAGES or name not in smaller.runs:
+            continue
+        # The embedded archive answers so many, which is as good as a limit.
+        answered = Bounds(run.all_requests / run.seconds, bytes_per_s=inf)
+        work = smaller.work(name)
+        reckoned = cost(work, figures.size, answered, body_bytes=0, request_bytes=0)
+        for what, predicted, measured in (
+            ("requests", reckoned.requests, run.all_requests),
+            ("processor s", reckoned.times_s["process"], run.cpu_s),
+            ("peak MB", reckoned.memory_bytes / _MB, run.peak_bytes / _MB),
+        ):
+            off = f"{error(predicted, measured):+.0%}"
+            rows.append((_stage(name, figures), what, f"{predicted:,.0f}", f"{measured:,.0f}", off))
+    return "\n".join(_table(("", "", "predicted", "measured", "off by"), rows))
+
+
+def _large(figures: Figures) -> str:
+    rows = []
+    for name in ("first", "again", "refetch", "prefetch", "list"):
+        if name not in figures.runs:
+            continue
+        work = figures.work(name)
+        if name == "again":  # a quarter later, when no scan result is believed any more
+            work = replace(work, infos=1.0, cpu_s=work.cpu_s + REQUEST_CPU_S)
+        costs = [_cost(figures, work, Bounds(rate)) for rate in _RATES]
+        requests = [f"{each.requests / 1e6:.0f} M" for each in costs[:1]]
+        times = [f"{_time(each.seconds)} ({each.bound})" for each in costs]
+        egress = f"{costs[0].egress_bytes / 1e12:.2f} TB"
+        rows.append((_stage(name, figures), *requests, egress, *times))
+    rates = (f"at {rate:g}/s" for rate in _RATES)
+    head = ("10 M attachments, 10 TB", "requests", "egress", *rates)
+    return "\n".join(_table(head, rows))
+
+
+def _knobs(figures: Figures) -> str:
+    first = figures.work("first")
+    usual = Bounds(_RATE)
+    choices: dict[str, tuple[Work, Bounds]] = {
+        f"{_RATE:g} requests/s, 125 MB/s, one process": (first, usual),
+        "--metadata-ttl 6h": (first, replace(usual, ttl_s=6 * _HOUR_S)),
+        "500 requests/s": (first, replace(usual, rate=500)),
+        "no limit": (first, replace(usual, rate=0)),
+        "no limit, 50 MB/s": (first, replace(usual, rate=0, bytes_per_s=50e6)),
+        "no limit, 4 processes": (first, replace(usual, rate=0, workers=4)),
+        "no limit, 4 processes, 1 GB/s": (first, Bounds(0, 1e9, 4)),
+        "no limit, 16 processes, 1 GB/s": (first, Bounds(0, 1e9, 16)),
+        "a shared store that has all bodies": (replace(first, bodies=0), usual),
+    }
+    rows = []
+    for what, (work, bounds) in choices.items():
+        each = _cost(figures, work, bounds)
+        numbers = (f"{each.requests / 1e6:.0f} M", f"{each.egress_bytes / 1e12:.2f} TB")
+        memory = f"{each.memory_bytes / 1e9:.1f} GB"
+        rows.append((what, *numbers, _time(each.seconds), each.bound, memory))
+    head = ("first verification", "requests", "egress", "time", "bound by", "memory a process")
+    return "\n".join(_table(head, rows))
+
+
+def _cost(figures: Figures, work: Work, bounds: Bounds) -> Cost:
+    return cost(work, LARGE, bounds, body_bytes=_BODY_BYTES, request_bytes=figures.request_bytes)
+
+
+def _stage(name: str, figures: Figures) -> str:
+    return _STAGES[name].format(rate=figures.rate)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / _DAY_S:.1f} d" if seconds >= 2 * _DAY_S else f"{seconds / _HOUR_S:.1f} h"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    return list(_lines(head, rows))
+
+
+def _lines(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield "|---" * len(head) + "|"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
