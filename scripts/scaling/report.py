@@ -37,8 +37,9 @@ def told(figures: Figures, smaller: Figures | None) -> str:
     tables = [_measured(figures), _kinds(figures)]
     if smaller is not None:
         tables.append(_predicted(figures, smaller))
-    if {"start", "wire"} <= figures.runs.keys():
-        tables += [_large(figures), _knobs(figures)]
+    wired = figures if "wire" in figures.runs else smaller
+    if wired is not None and "wire" in wired.runs and "start" in figures.runs:
+        tables += [_large(figures, wired.request_bytes), _knobs(figures, wired.request_bytes)]
     return "\n\n".join(tables)
 
 
@@ -109,7 +110,7 @@ def _predicted(figures: Figures, smaller: Figures) -> str:
     return "\n".join(_table(("", "", "predicted", "measured", "off by"), rows))
 
 
-def _large(figures: Figures) -> str:
+def _large(figures: Figures, request_bytes: float) -> str:
     rows = []
     for name in ("first", "again", "refetch", "prefetch", "list"):
         if name not in figures.runs:
@@ -117,17 +118,17 @@ def _large(figures: Figures) -> str:
         work = figures.work(name)
         if name == "again":  # a quarter later, when no scan result is believed any more
             work = replace(work, infos=1.0, cpu_s=work.cpu_s + REQUEST_CPU_S)
-        costs = [_cost(figures, work, Bounds(rate)) for rate in _RATES]
+        costs = [_cost(work, Bounds(rate), request_bytes) for rate in _RATES]
         requests = [f"{each.requests / 1e6:.0f} M" for each in costs[:1]]
         times = [f"{_time(each.seconds)} ({each.bound})" for each in costs]
         egress = f"{costs[0].egress_bytes / 1e12:.2f} TB"
         rows.append((_stage(name, figures), *requests, egress, *times))
     rates = (f"at {rate:g}/s" for rate in _RATES)
-    head = ("10 M attachments, 10 TB", "requests", "egress", *rates)
+    head = ("10 M attachments, 10 TB", "requests at 50/s", "egress", *rates)
     return "\n".join(_table(head, rows))
 
 
-def _knobs(figures: Figures) -> str:
+def _knobs(figures: Figures, request_bytes: float) -> str:
     first = figures.work("first")
     usual = Bounds(_RATE)
     choices: dict[str, tuple[Work, Bounds]] = {
@@ -143,7 +144,7 @@ def _knobs(figures: Figures) -> str:
     }
     rows = []
     for what, (work, bounds) in choices.items():
-        each = _cost(figures, work, bounds)
+        each = _cost(work, bounds, request_bytes)
         numbers = (f"{each.requests / 1e6:.0f} M", f"{each.egress_bytes / 1e12:.2f} TB")
         memory = f"{each.memory_bytes / 1e9:.1f} GB"
         rows.append((what, *numbers, _time(each.seconds), each.bound, memory))
@@ -151,8 +152,8 @@ def _knobs(figures: Figures) -> str:
     return "\n".join(_table(head, rows))
 
 
-def _cost(figures: Figures, work: Work, bounds: Bounds) -> Cost:
-    return cost(work, LARGE, bounds, body_bytes=_BODY_BYTES, request_bytes=figures.request_bytes)
+def _cost(work: Work, bounds: Bounds, request_bytes: float) -> Cost:
+    return cost(work, LARGE, bounds, body_bytes=_BODY_BYTES, request_bytes=request_bytes)
 
 
 def _stage(name: str, figures: Figures) -> str:
