@@ -7,6 +7,7 @@ however many places have it.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from math import inf
 from typing import Final, Self
 
 from scaling.counting import REFUSALS
@@ -137,7 +138,7 @@ def confirms_again(work: Work, size: Size, bounds: Bounds) -> bool:
     """
     if work.confirms is not Confirms.LATE:
         return work.confirms is Confirms.ALWAYS
-    places_per_s = bounds.workers / work.cpu_s
+    places_per_s = bounds.workers / work.cpu_s if work.cpu_s else inf  # too little to measure
     if bounds.rate:
         requests_a_place = work.infos + work.bodies * size.attachments / size.places
         places_per_s = min(places_per_s, bounds.rate / requests_a_place)

@@ -177,6 +177,7 @@ def test_a_right_that_was_confirmed_too_long_ago_is_confirmed_again() -> None:
     assert not model.confirms_again(_WORK, large, Bounds(rate=200, ttl_s=600))
     slow = replace(_WORK, cpu_s=0.01)
     assert model.confirms_again(slow, large, Bounds())
+    assert not model.confirms_again(replace(_WORK, cpu_s=0), large, Bounds())
 
 
 @pytest.mark.parametrize(("confirms", "records"), [(Confirms.NEVER, 0), (Confirms.ALWAYS, 300)])

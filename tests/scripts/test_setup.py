@@ -17,7 +17,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPTS = [
     *("scripts/setup", "scripts/demo", "scripts/test", "scripts/bench", "scripts/lock"),
-    *("scripts/soak", "scripts/reliability", "scripts/build-deb", "scripts/manual"),
+    *(
+        "scripts/scale",
+        "scripts/soak",
+        "scripts/reliability",
+        "scripts/build-deb",
+        "scripts/manual",
+    ),
     ".ci/run",
 ]
 LOCKS = ["build", "demo", "test", "bench"]
