@@ -28,7 +28,13 @@ settings.register_profile(
 settings.load_profile("attachfs")
 
 # Begun first, so that no worker has the last one to itself: the package alone takes a minute.
-_LONG_FILES = ("test_build_deb.py", "test_documents.py", "test_jobs.py", "test_soak.py")
+_LONG_FILES = (
+    "test_build_deb.py",
+    "test_cluster.py",
+    "test_documents.py",
+    "test_jobs.py",
+    "test_soak.py",
+)
 
 _REQUIRE_FUSE = bool(os.environ.get("ATTACHFS_REQUIRE_FUSE"))
 

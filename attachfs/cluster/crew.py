@@ -23,7 +23,7 @@ _CONFIGURATION: Final[dict[str, Any]] = {
     # MALLOC_TRIM_THRESHOLD_ among them: memory was given back after every body, and had anew.
     "distributed.nanny.pre-spawn-environ": {},
 }
-_CONNECT_S: Final = 10.0
+_CONNECT_S: Final = 5.0
 _WORKERS_S: Final = 30.0
 
 
