@@ -1,0 +1,166 @@
+"""A report that is written while it is made: gone on with, and never mixed up."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset
+import pytest
+
+from attachfs.audit.parquet import ParquetReport
+from attachfs.audit.report import Finding, Verdict
+from attachfs.errors import UsageError
+
+_ASKED: tuple[str, tuple[str, ...], str, str, str] = (
+    "https://archive.example",
+    ("assets",),
+    "block-bad",
+    "attachfs 1",
+    "2024-05-01T00:00:00Z",
+)
+_ENDED = "2024-05-02T00:00:00Z"
+
+
+def _finding(path: str, verdict: Verdict = Verdict.VERIFIED, **fields: Any) -> Finding:
+    return Finding(path=path, identity=path, verdict=verdict, size_bytes=10, **fields)
+
+
+def _rows(directory: Path) -> list[dict[str, Any]]:
+    table = pyarrow.dataset.dataset(directory, format="parquet").to_table()
+    return sorted(table.to_pylist(), key=lambda row: str(row["path"]))
+
+
+def test_what_was_covered_is_kept_and_the_rest_is_not(tmp_path: Path) -> None:
+    """A run that is broken off in the middle of a part leaves none of its rows."""
+    target = tmp_path / "report.parquet"
+    with ParquetReport(target) as report:
+        assert report.begin(*_ASKED) == frozenset()
+        report.add(_finding("assets/a/1", record_sha256=("aa", "bb")))
+        report.cover(("assets/a", "assets/empty"))
+        report.add(_finding("assets/b/1"))
+    with ParquetReport(target) as report:
+        assert report.begin(*_ASKED) == {"assets/a", "assets/empty"}
+        report.add(_finding("assets/b/1", Verdict.MISSING))
+        report.cover(("assets/b",))
+        report.add(_finding("assets", Verdict.UNREADABLE))
+        report.end(_ENDED)
+    rows = _rows(target)
+    assert [(row["path"], row["verdict"]) for row in rows] == [
+        ("assets", "unreadable"),
+        ("assets/a/1", "verified"),
+        ("assets/b/1", "missing"),
+    ]
+    assert rows[1]["record_sha256"] == ["aa", "bb"]
+    head = json.loads((target / "_report.json").read_bytes())
+    assert (head["started"], head["ended"]) == (_ASKED[-1], _ENDED)
+    assert (head["counts"]["verified"], head["verified_bytes"]) == (1, 10)
+    assert report.counts[Verdict.MISSING] == 1
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in target.iterdir()}
+    assert (stat.S_IMODE(target.stat().st_mode), modes) == (0o700, {0o600})
+
+
+def test_many_rows_are_written_before_the_end(tmp_path: Path) -> None:
+    """So that little is lost where the program is killed."""
+    target = tmp_path / "report.parquet"
+    with ParquetReport(target) as report:
+        report.begin(*_ASKED)
+        for number in range(5_000):
+            report.add(_finding(f"assets/a/{number}"))
+        report.cover(("assets/a",))
+        assert len(_rows(target)) == 5_000
+
+
+def test_what_a_killed_run_was_writing_is_removed(tmp_path: Path) -> None:
+    """It has another name until it is whole."""
+    target = tmp_path / "report.parquet"
+    with ParquetReport(target) as report:
+        report.begin(*_ASKED)
+    draft = target / ".part-00000001.parquet"
+    draft.write_bytes(b"half")
+    with ParquetReport(target) as report:
+        assert report.begin(*_ASKED) == frozenset()
+    assert not draft.exists()
+
+
+def test_a_whole_report_is_not_written_to(tmp_path: Path) -> None:
+    """Last quarter's is evidence."""
+    target = tmp_path / "report.parquet"
+    with ParquetReport(target) as report:
+        report.begin(*_ASKED)
+        report.end(_ENDED)
+    with pytest.raises(UsageError, match="is a whole report, of 2024-05-02"), ParquetReport(target):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("index", "other", "said"),
+    [
+        (0, "https://other.example", "another archive"),
+        (1, ("by-name",), "another paths"),
+        (2, "allow", "another scan policy"),
+    ],
+)
+def test_a_report_of_something_else_is_not_gone_on_with(
+    tmp_path: Path, index: int, other: Any, said: str
+) -> None:
+    """Its rows would be of two kinds."""
+    target = tmp_path / "report.parquet"
+    with ParquetReport(target) as report:
+        report.begin(*_ASKED)
+    asked: list[Any] = list(_ASKED)
+    asked[index] = other
+    with ParquetReport(target) as report, pytest.raises(UsageError, match=said):
+        report.begin(*asked)
+
+
+def test_only_one_run_writes_it(tmp_path: Path) -> None:
+    """The other one is told."""
+    target = tmp_path / "report.parquet"
+    with (
+        ParquetReport(target),
+        pytest.raises(UsageError, match="another run is writing"),
+        ParquetReport(target),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("notes.txt", b"mine", "other things in it"),
+        ("_report.json", b"{}", "none of attachfs's reports"),
+    ],
+)
+def test_a_directory_of_somebody_elses_is_left_alone(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    """Nothing is written to it."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=said), ParquetReport(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_place_that_cannot_be_is_told(tmp_path: Path) -> None:
+    """A file, or a directory that is not there."""
+    (tmp_path / "file").touch()
+    for target in (tmp_path / "file", tmp_path / "none" / "report.parquet"):
+        with pytest.raises(UsageError, match="cannot write the report"), ParquetReport(target):
+            pass
+
+
+def test_a_damaged_part_is_named(tmp_path: Path) -> None:
+    """It is for a person to remove it."""
+    target = tmp_path / "report.parquet"
+    with ParquetReport(target) as report:
+        report.begin(*_ASKED)
+        report.add(_finding("assets/a/1"))
+        report.cover(("assets/a",))
+    part = target / "part-00000001.parquet"
+    part.write_bytes(part.read_bytes()[:100])
+    with (
+        ParquetReport(target) as report,
+        pytest.raises(UsageError, match=r"part-00000001\.parquet is damaged"),
+    ):
+        report.begin(*_ASKED)
