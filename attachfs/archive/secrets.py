@@ -1,17 +1,13 @@
-"""Secrets: where they may lie, and how they stay out of logs and tracebacks."""
+"""Secrets: how they are written, and how they stay out of logs and tracebacks."""
 
 import base64
-import os
 import re
-import stat
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import msgspec
 
-from attachfs.errors import CredentialsExposed, CredentialsUnusable
+from attachfs.errors import CredentialsUnusable
 
-_MAX_BYTES: Final = 64 * 1024  # a token is a few kilobytes
 _BEARER_CLAIMS: Final = ("iss", "jit_tenant_id", "sub", "client_id")
 _LATEST_S: Final = 253402300800.0  # the year 10000
 # RFC 6750 section 2.1, the characters of a bearer token.
@@ -41,44 +37,6 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._text)
-
-
-def read_private(path: Path) -> str:
-    """Return the text of a credentials file.
-
-    Raises `CredentialsExposed` where others may read it, `CredentialsUnusable` where we cannot.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            raw = _read_checked(descriptor, path)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise CredentialsUnusable(
-            f"cannot read the credentials file {path}: {error.strerror}; check the path"
-        ) from error
-    if len(raw) > _MAX_BYTES:
-        raise CredentialsUnusable(f"the credentials file {path} is too large to hold a token")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise CredentialsUnusable(f"the credentials file {path} is not text") from None
-
-
-def _read_checked(descriptor: int, path: Path) -> bytes:
-    status = os.fstat(descriptor)
-    # A pipe, as of `--token-file <(pass show archive)`, belongs to whoever opened it.
-    if not stat.S_ISREG(status.st_mode) and not stat.S_ISFIFO(status.st_mode):
-        raise CredentialsUnusable(f"the credentials file {path} is not a file")
-    if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
-        raise CredentialsExposed(
-            f"other users can read the credentials file {path}; run: chmod 0600 {path}"
-        )
-    if stat.S_ISFIFO(status.st_mode):
-        os.set_blocking(descriptor, True)
-    with open(descriptor, "rb", closefd=False) as file:
-        return file.read(_MAX_BYTES + 1)
 
 
 def parse_token(text: str, *, source: str) -> Secret:

@@ -10,7 +10,8 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
-from attachfs.archive.credentials import ClientCredentials, Credentials, GivenToken, TokenFile
+from attachfs.archive.client_credentials import ClientCredentials
+from attachfs.archive.credentials import Credentials, GivenToken, TokenFile
 from attachfs.archive.secrets import Secret, parse_token
 from attachfs.errors import NoCredentials, UsageError
 

@@ -8,7 +8,8 @@ from attachfs.access.checkup.findings import Outcome
 from attachfs.access.checkup.network import Network
 from attachfs.access.checkup.rights import Rights
 from attachfs.access.settings import Settings
-from attachfs.archive.credentials import ClientCredentials, GivenToken, TokenFile
+from attachfs.archive.client_credentials import ClientCredentials
+from attachfs.archive.credentials import GivenToken, TokenFile
 from attachfs.archive.secrets import Secret
 from tests.support.archives import token_of
 from tests.support.checkups import having, looked_at

@@ -6,7 +6,8 @@ import trio
 from trio.testing import MockClock
 
 from attachfs.access.preflight import preflight
-from attachfs.archive.credentials import ClientCredentials, GivenToken
+from attachfs.archive.client_credentials import ClientCredentials
+from attachfs.archive.credentials import GivenToken
 from attachfs.archive.secrets import Secret
 from attachfs.errors import (
     ServerTrouble,

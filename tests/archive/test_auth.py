@@ -9,7 +9,8 @@ import structlog
 import trio
 
 from attachfs.archive import endpoints
-from attachfs.archive.credentials import ClientCredentials, Credentials, GivenToken, TokenFile
+from attachfs.archive.client_credentials import ClientCredentials
+from attachfs.archive.credentials import Credentials, GivenToken, TokenFile
 from attachfs.archive.endpoints import ScanPolicy
 from attachfs.archive.identities import Holder
 from attachfs.archive.secrets import Secret

@@ -12,39 +12,12 @@ import httpx
 import pytest
 import structlog
 
-from attachfs.archive.credentials import ClientCredentials, GivenToken, TokenFile
+from attachfs.archive.client_credentials import ClientCredentials
+from attachfs.archive.credentials import GivenToken, TokenFile
 from attachfs.archive.secrets import Secret
-from attachfs.errors import (
-    AttachfsError,
-    BadReply,
-    Busy,
-    CredentialsExposed,
-    CredentialsUnusable,
-    NoCredentials,
-    NotFound,
-    ServerFault,
-    TimedOut,
-    Unauthenticated,
-)
+from attachfs.errors import CredentialsExposed, CredentialsUnusable
 
 _SECRET = "hunter2-of-the-app"
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-def _reply(status: int = 200, body: Any = None, **headers: str) -> httpx.Response:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return httpx.Response(status, content=content, headers=headers)
-
-
-def _client(clock: _Clock) -> ClientCredentials:
-    return ClientCredentials("https://host", "an-id", Secret(_SECRET), now_s=clock)
 
 
 def _write(path: Path, token: str) -> None:
@@ -131,16 +104,6 @@ def test_an_opaque_token_from_a_descriptor_is_told_apart_by_itself(
             os.close(reading)
     assert identities[0] == identities[2] != identities[1]
     assert "opaque" not in "".join(identities)
-
-
-def test_the_identity_of_client_credentials_is_the_clients() -> None:
-    """Whatever tokens it gets, and its secret may change."""
-    one, other = (
-        ClientCredentials("https://host", "an-id", Secret(secret)) for secret in ("a", "b")
-    )
-    one.accept(_reply(body={"access_token": jwt(sub="x"), "expires_in": 600}))
-    assert one.identity == other.identity
-    assert one.identity != ClientCredentials("https://host", "x", Secret("a")).identity
 
 
 @pytest.mark.parametrize("how", ["current", "rejected"])
@@ -287,119 +250,38 @@ def test_what_is_in_no_file_does_not_travel() -> None:
         pickle.dumps(Secret("t"))
 
 
-def test_a_token_that_can_be_read_once_does_not_travel() -> None:
+@pytest.mark.parametrize("option", ["--token-file", "--client-secret-file"])
+def test_what_can_be_read_once_does_not_travel(option: str) -> None:
     """As that of `--token-file <(pass show archive)`."""
+    reading, writing = os.pipe()
+    os.write(writing, b"a-token")
+    os.close(writing)
+    path = Path(f"/dev/fd/{reading}")
+    try:
+        credentials = (
+            TokenFile(path)
+            if option == "--token-file"
+            else ClientCredentials.of_file("https://archive.example", "id", path)
+        )
+    finally:
+        os.close(reading)
+    with pytest.raises(CredentialsUnusable, match=f"can be read once.*{option}"):
+        pickle.dumps(credentials)
+
+
+def test_what_can_be_read_once_is_not_read_again() -> None:
+    """By then its descriptor may be of something else."""
     reading, writing = os.pipe()
     os.write(writing, b"a-token")
     os.close(writing)
     try:
         credentials = TokenFile(Path(f"/dev/fd/{reading}"))
+        with Path("/dev/null").open() as other:
+            os.dup2(other.fileno(), reading)
+        assert _revealed(credentials) == "a-token"
+        assert not credentials.rejected(Secret("a-token"))
     finally:
         os.close(reading)
-    with pytest.raises(CredentialsUnusable, match="can be read once"):
-        pickle.dumps(credentials)
-
-
-def test_an_empty_secret_file_is_said_to_be_empty(tmp_path: Path) -> None:
-    """By its name."""
-    with pytest.raises(NoCredentials, match="holds no client secret"):
-        ClientCredentials.of_file(
-            "https://archive.example", "id", _private(tmp_path / "secret", "\n")
-        )
-
-
-def test_an_exchange_is_a_form_without_a_token() -> None:
-    """The request is the one of contract section 1.3."""
-    request = _client(_Clock()).exchange()
-    assert request is not None
-    assert (request.method, str(request.url)) == (
-        "POST",
-        "https://host/archivist/iam/v1/appidp/token",
-    )
-    assert parse_qs(request.content.decode()) == {
-        "grant_type": ["client_credentials"],
-        "client_id": ["an-id"],
-        "client_secret": [_SECRET],
-    }
-    assert "authorization" not in request.headers
-    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
-
-
-@pytest.mark.parametrize(
-    ("expires_in", "renewed_after_s"),
-    [(3660, 3600), (660, 600), (120, 60), (100, 50), (1.5, 0.75), (None, 240), (0, 240)],
-)
-def test_a_token_is_renewed_a_minute_or_half_its_life_before_its_end(
-    expires_in: float | None, renewed_after_s: float
-) -> None:
-    """Never at its last moment, never in the first half of its life."""
-    clock = _Clock()
-    credentials = _client(clock)
-    assert credentials.current() is None
-    credentials.accept(_reply(body={"access_token": "t", "expires_in": expires_in}))
-    assert _revealed(credentials) == "t"
-    clock.now_s += renewed_after_s - 0.001
-    assert _revealed(credentials) == "t"
-    clock.now_s += 0.002
-    assert credentials.current() is None
-
-
-def test_the_documented_answer_is_taken(samples: Path) -> None:
-    """The sample's fields are those that are read."""
-    sample = json.loads((samples / "token_response.json").read_text())
-    credentials = _client(_Clock())
-    credentials.accept(_reply(body={**sample, "access_token": "a.b.c"}))
-    assert _revealed(credentials) == "a.b.c"
-
-
-def test_a_rejected_token_is_dropped_but_never_a_newer_one() -> None:
-    """Requests that were sent with the old token must not end the new one."""
-    credentials = _client(_Clock())
-    credentials.accept(_reply(body={"access_token": "one", "expires_in": 600}))
-    assert credentials.rejected(Secret("one"))
-    assert credentials.current() is None
-    credentials.accept(_reply(body={"access_token": "two", "expires_in": 600}))
-    assert credentials.rejected(Secret("one"))
-    assert _revealed(credentials) == "two"
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
-        (400, Unauthenticated),
-        (401, Unauthenticated),
-        (403, Unauthenticated),
-        (404, BadReply),
-        (410, BadReply),
-        (307, BadReply),
-        (408, TimedOut),
-        (429, Busy),
-        (500, ServerFault),
-        (503, ServerFault),
-        (504, TimedOut),
-    ],
-)
-def test_refused_exchanges_have_their_class(status: int, kind: type[AttachfsError]) -> None:
-    """A wrong secret is final, trouble may pass; none says that an asset is not there."""
-    with pytest.raises(kind) as caught:
-        _client(_Clock()).accept(_reply(status, {"error": "x"}))
-    assert not isinstance(caught.value, NotFound)
-    assert _SECRET not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"<html>", b"\xff", [], {}, {"access_token": None}, {"access_token": 5},
-     {"access_token": ""}, {"access_token": "two words"}, {"access_token": "a\r\nX: b"},
-     {"access_token": "t", "expires_in": "soon"}, {"access_token": "Bearer"}],
-)  # fmt: skip
-def test_an_answer_without_a_usable_token_is_a_bad_reply(body: object) -> None:
-    """And what was there instead is not repeated, not even as the cause."""
-    with pytest.raises(BadReply) as caught:
-        _client(_Clock()).accept(_reply(body=body))
-    assert str(caught.value) == "the token endpoint sent no token"
-    assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
 
 
 def test_no_secret_is_in_any_text_about_credentials(
@@ -407,8 +289,8 @@ def test_no_secret_is_in_any_text_about_credentials(
 ) -> None:
     """Neither repr nor str of anything that holds a secret or a token shows it."""
     _write(tmp_path / "f", "token-in-file")
-    client = _client(_Clock())
-    client.accept(_reply(body={"access_token": "token-got", "expires_in": 60}))
+    client = ClientCredentials("https://archive.example", "an-id", Secret(_SECRET))
+    client.accept(httpx.Response(200, json={"access_token": "token-got", "expires_in": 60}))
     exchange = client.exchange()
     everything = [TokenFile(tmp_path / "f"), GivenToken(Secret("token-given")), client, exchange]
     texts = " ".join([*(repr(x) + str(x) for x in everything), str(quiet_log)])

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from attachfs.archive import endpoints, faults, replies
-from attachfs.archive.credentials import ClientCredentials
+from attachfs.archive.client_credentials import ClientCredentials
 from attachfs.archive.secrets import Secret
 from attachfs.errors import AttachfsError
 from tests.conftest import EXAMPLES

@@ -8,7 +8,7 @@ import trio
 import trustme
 
 from attachfs.archive import endpoints
-from attachfs.archive.credentials import ClientCredentials
+from attachfs.archive.client_credentials import ClientCredentials
 from attachfs.archive.secrets import Secret
 from attachfs.archive.transport import async_client
 from attachfs.errors import Unreachable, WrongUrl

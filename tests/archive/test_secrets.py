@@ -1,24 +1,15 @@
-"""Credentials files and the tokens in them."""
+"""Secrets and the tokens among them."""
 
 import base64
-import os
-import threading
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attachfs.archive.secrets import Secret, bearer_of, parse_token, read_private
-from attachfs.errors import CredentialsExposed, CredentialsUnusable
+from attachfs.archive.secrets import Secret, bearer_of, parse_token
+from attachfs.errors import CredentialsUnusable
 
 _JWT = "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE2fQ.c2ln-bmF0_dXJl"
-
-
-def _private(path: Path, content: bytes = b"x", mode: int = 0o600) -> Path:
-    path.write_bytes(content)
-    path.chmod(mode)
-    return path
 
 
 def test_a_secret_shows_itself_to_none_but_who_asks() -> None:
@@ -91,46 +82,6 @@ def test_every_bearer_token_survives_in_every_form(token: str) -> None:
         assert parse_token(text, source="x").reveal() == token
 
 
-@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
-def test_a_private_file_is_read(tmp_path: Path, mode: int) -> None:
-    """Whatever only the owner can read is fine; a byte order mark is cut off."""
-    assert read_private(_private(tmp_path / "f", b"\xef\xbb\xbfx\n", mode)) == "x\n"
-
-
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o644, 0o660])
-def test_a_file_that_others_may_touch_is_refused(tmp_path: Path, mode: int) -> None:
-    """The message says what to run."""
-    path = _private(tmp_path / "f", mode=mode)
-    with pytest.raises(CredentialsExposed, match=f"chmod 0600 {path}"):
-        read_private(path)
-
-
-def test_the_file_behind_a_link_is_what_must_be_private(tmp_path: Path) -> None:
-    """A link is followed, and its target judged."""
-    target = _private(tmp_path / "f", b"token")
-    link = tmp_path / "l"
-    link.symlink_to(target)
-    assert read_private(link) == "token"
-    target.chmod(0o644)
-    with pytest.raises(CredentialsExposed):
-        read_private(link)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"\xff\xfe", "is not text"),
-        (b"a" * 65 * 1024, "too large"),
-    ],
-)
-def test_a_file_that_can_be_no_credential_is_refused(
-    tmp_path: Path, content: bytes, message: str
-) -> None:
-    """Binary and huge files are none."""
-    with pytest.raises(CredentialsUnusable, match=message):
-        read_private(_private(tmp_path / "f", content))
-
-
 def _jwt(payload: bytes) -> Secret:
     encoded = base64.urlsafe_b64encode(payload).decode().rstrip("=")
     return Secret(f"e30.{encoded}.c2ln")
@@ -168,32 +119,3 @@ def test_no_payload_raises(payload: bytes) -> None:
     """Whatever stands in a token."""
     bearer_of(_jwt(payload))
     bearer_of(Secret(payload.decode("latin-1")))
-
-
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    """Missing files, directories and devices are refused, each with its reason."""
-    with pytest.raises(CredentialsUnusable, match="No such file"):
-        read_private(tmp_path / "missing")
-    with pytest.raises(CredentialsUnusable, match="is not a file"):
-        read_private(tmp_path)
-    with pytest.raises(CredentialsUnusable, match="is not a file"):
-        read_private(Path("/dev/null"))
-
-
-def test_a_pipe_is_read_to_its_end() -> None:
-    """`--token-file <(pass show archive)` works: whoever writes is waited for."""
-    reading, writing = os.pipe()
-
-    def write() -> None:
-        with os.fdopen(writing, "wb") as pipe:
-            pipe.write(b"Bearer ")
-            pipe.flush()
-            pipe.write(b"t")
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        assert read_private(Path(f"/dev/fd/{reading}")) == "Bearer t"
-    finally:
-        thread.join()
-        os.close(reading)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from attachfs.archive.credentials import ClientCredentials, Credentials, GivenToken, TokenFile
+from attachfs.archive.client_credentials import ClientCredentials
+from attachfs.archive.credentials import Credentials, GivenToken, TokenFile
 from attachfs.cli.credentials import choose
 from attachfs.cli.mount import command
 from attachfs.errors import (

@@ -151,9 +151,10 @@ def test_a_token_is_renewed_before_it_ends(
 def test_a_secret_that_is_no_longer_good_is_refused(
     mount: Callable[..., Mount], archive: Steering, photo: Callable[[Mount], Path]
 ) -> None:
-    """Once the last token ends, all is EACCES and told, and the mount stays."""
+    """Once the last token ends, all is EACCES and told; a good one in its file ends it."""
     running = archive.running
-    mounted = mount(*archive.client, "--metadata-ttl", "0s", credentials=False)
+    lifetimes = ("--metadata-ttl", "0s", "--negative-ttl", "0s")
+    mounted = mount(*archive.client, *lifetimes, credentials=False)
     mounted.expected_warnings.add("the server refused client id")
     assert photo(mounted).read_bytes()
     running.archive.identities.regenerate_secret(running.client_id)
@@ -161,8 +162,14 @@ def test_a_secret_that_is_no_longer_good_is_refused(
     with _row("the client secret is no longer good", "a file, a listing", 2, "EACCES"):
         assert outcome(photo(mounted).read_bytes) == "EACCES"
         assert outcome(lambda: list((mounted.path / "assets").iterdir())) == "EACCES"
-    secret = running.client_secret_file.read_text().strip()
-    assert not any(secret in line for line in mounted.log)
+    assert any(f"secret that is valid into {running.client_secret_file}" in x for x in mounted.log)
+    old = running.client_secret_file.read_text().strip()
+    new = running.archive.identities.secret_of(running.client_id)
+    assert new is not None
+    running.client_secret_file.write_text(f"{new}\n")
+    assert photo(mounted).read_bytes()
+    assert list((mounted.path / "assets").iterdir())
+    assert not any(secret in line for line in mounted.log for secret in (old, new))
 
 
 def test_a_token_that_ends_in_mid_download_costs_no_byte(
