@@ -71,6 +71,19 @@ def test_many_rows_are_written_before_the_end(tmp_path: Path) -> None:
         assert len(_rows(target)) == 5_000
 
 
+def test_large_attachments_are_written_down_every_minute(tmp_path: Path) -> None:
+    """Of those, few are hours of work."""
+    target = tmp_path / "report.parquet"
+    now_s = 100.0
+    with ParquetReport(target, now_s=lambda: now_s) as report:
+        report.begin(*_ASKED)
+        for asset, passed_s, written in (("a", 59.0, 0), ("b", 1.5, 2), ("c", 59.0, 2)):
+            now_s += passed_s
+            report.add(_finding(f"assets/{asset}/1"))
+            report.cover((f"assets/{asset}",))
+            assert len(_rows(target)) == written
+
+
 def test_what_a_killed_run_was_writing_is_removed(tmp_path: Path) -> None:
     """It has another name until it is whole."""
     target = tmp_path / "report.parquet"
