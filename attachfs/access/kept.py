@@ -1,6 +1,5 @@
 """What a cache directory keeps: seen, and removed, also while mounts use it."""
 
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -16,7 +15,7 @@ from attachfs.access.settings import Settings
 from attachfs.catalog.index_files import IndexFile, index_files, remove_entries
 from attachfs.content.inspection import drafts_of, objects_of
 from attachfs.content.store import Store
-from attachfs.content.stored_files import StoredFile, orphaned
+from attachfs.content.stored_files import StoredFile, orphaned, take_lock
 from attachfs.errors import CacheUnusable
 from attachfs.wording import NS_PER_S
 
@@ -88,17 +87,10 @@ def scratch(cache_dir: Path) -> Iterator[Path]:
     """
     with ExitStack() as stack:
         try:
-            name = stack.enter_context(
-                tempfile.TemporaryDirectory(
-                    prefix=_SCRATCH, dir=cache_dir, ignore_cleanup_errors=True
-                )
-            )
-            descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            stack.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # one without it has been abandoned
+            directory = _new_directory(cache_dir, stack)
         except OSError as error:
             raise unusable(cache_dir, error) from error
-        yield Path(name)
+        yield directory
 
 
 @contextmanager
@@ -114,6 +106,20 @@ def anew(settings: Settings) -> Iterator[Settings]:
             shared_store=None,
             cache_size_bytes=min(settings.cache_size_bytes, _REFETCH_BYTES),
         )
+
+
+def _new_directory(cache_dir: Path, stack: ExitStack) -> Path:
+    """Return an empty directory, locked until the stack is closed: it goes with that."""
+    while True:
+        made = tempfile.TemporaryDirectory(
+            prefix=_SCRATCH, dir=cache_dir, ignore_cleanup_errors=True
+        )
+        directory = Path(stack.enter_context(made))
+        with suppress(FileNotFoundError):  # somebody took it for abandoned
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, descriptor)
+            if take_lock(directory, descriptor):
+                return directory
 
 
 def _is_there(cache_dir: Path) -> bool:

@@ -26,7 +26,7 @@ from attachfs.content.stored import (
     signature_of,
     trailer_size,
 )
-from attachfs.content.stored_files import orphaned
+from attachfs.content.stored_files import orphaned, take_lock
 
 _MAX_VERIFIED: Final = 100_000
 # An object's time of last use is written at most this often: writing it costs the other mounts
@@ -126,16 +126,8 @@ class Store:
     def create(self, size_bytes: int) -> Draft:
         """Return a draft for a body of `size_bytes`, others evicted for it; raises `OSError`."""
         reserved_bytes = size_bytes + trailer_size(size_bytes)
-        # Names of our own: mkstemp's took 0.1 ms each.
-        path = self._drafts / f"{self._prefix}{next(self._numbers)}"
+        path, descriptor = self._new_file()
         try:
-            descriptor = os.open(path, _DRAFT_FLAGS, 0o600)
-        except FileNotFoundError:  # somebody has removed the directories
-            self._make_directories()
-            descriptor = os.open(path, _DRAFT_FLAGS, 0o600)
-        try:
-            # Held as long as the descriptor is open: a draft without it is an orphan.
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             os.ftruncate(descriptor, reserved_bytes)
             self._quota.reserve(reserved_bytes)
         except OSError:
@@ -218,6 +210,25 @@ class Store:
             size_bytes = path.stat().st_size
             path.unlink()
             self._quota.give_back(size_bytes)
+
+    def _new_file(self) -> tuple[Path, int]:
+        """Return an empty file for a draft, locked as long as its descriptor is open."""
+        while True:
+            # Names of our own: mkstemp's took 0.1 ms each.
+            path = self._drafts / f"{self._prefix}{next(self._numbers)}"
+            try:
+                descriptor = os.open(path, _DRAFT_FLAGS, 0o600)
+            except FileNotFoundError:  # somebody has removed the directories
+                self._make_directories()
+                descriptor = os.open(path, _DRAFT_FLAGS, 0o600)
+            try:
+                if take_lock(path, descriptor):
+                    return path, descriptor
+            except OSError:
+                os.close(descriptor)
+                path.unlink(missing_ok=True)
+                raise
+            os.close(descriptor)
 
     def _make_directories(self) -> None:
         for directory in (self._root, self._objects, self._drafts):

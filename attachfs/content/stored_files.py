@@ -38,6 +38,18 @@ def stored_files(objects: Path) -> Iterator[StoredFile]:
                         yield StoredFile(status.st_mtime_ns, status.st_size, file.path)
 
 
+def take_lock(path: Path, descriptor: int) -> bool:
+    """Lock a draft, or directory, that was just made; tell whether it is still there.
+
+    Somebody who looks for orphans may have taken it for one meanwhile. Raises `OSError`.
+    """
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
 @contextmanager
 def orphaned(path: Path) -> Iterator[bool]:
     """Tell whether nobody holds the lock of a draft, or directory: its process has ended.

@@ -17,6 +17,7 @@ from attachfs.content.store import Store
 from attachfs.errors import CacheUnusable
 from tests.support.archives import sha256
 from tests.support.disks import read_only
+from tests.support.locks import before_next_lock
 
 _OWNER = Owner("https://archive.example", "an issuer/a subject")
 _MONTH_S = 30 * 86400
@@ -197,6 +198,17 @@ def test_a_scratch_cache_goes_with_its_user(tmp_path: Path) -> None:
     assert not directory.exists()
     assert kept(tmp_path).leftovers == [tmp_path / "refetch-killed"]
     remove(tmp_path, _EVERYTHING_S)
+    assert list(tmp_path.glob("refetch-*")) == []
+
+
+def test_a_scratch_cache_taken_for_abandoned_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody clears the cache between the making of one and its lock."""
+    before_next_lock(monkeypatch, lambda: remove(tmp_path, _EVERYTHING_S))
+    with scratch(tmp_path) as directory:
+        _fill(directory)
+        assert kept(tmp_path).leftovers == []
     assert list(tmp_path.glob("refetch-*")) == []
 
 

@@ -9,6 +9,7 @@ import pytest
 from attachfs.content.store import Store
 from attachfs.content.stored import PIECE_BYTES, RunningDigest, StoredBody
 from tests.support.archives import sha256
+from tests.support.locks import before_next_lock
 
 _MIB = 1024 * 1024
 
@@ -142,6 +143,17 @@ def test_drafts_of_the_dead_are_removed(root: Path) -> None:
     _store(root)
     assert [path.name for path in (root / "drafts").iterdir()] == [draft._path.name]
     draft.drop()
+    assert list((root / "drafts").iterdir()) == []
+
+
+def test_a_draft_taken_for_an_orphan_is_made_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process starts between the making of one and its lock."""
+    store = _store(root)
+    before_next_lock(monkeypatch, lambda: _store(root))
+    body = _keep(store, b"evidence")
+    assert store.get(body.digest, len(b"evidence")) == b"evidence"
     assert list((root / "drafts").iterdir()) == []
 
 
