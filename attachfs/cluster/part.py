@@ -25,7 +25,7 @@ from attachfs.access.settings import Settings
 from attachfs.audit.events import Begun, Event, Progress, Total
 from attachfs.audit.prefetch import Prefetch
 from attachfs.audit.verify import Verify
-from attachfs.cluster import slowing
+from attachfs.cluster import logs, slowing
 from attachfs.errors import AttachfsError
 
 PartialJob = Verify | Prefetch
@@ -95,6 +95,7 @@ async def end(run: str) -> None:
     opened = _OPEN.pop(run, None)
     if opened is not None:
         await asyncio.to_thread(opened.close)
+    logs.tell_no_more(run)
 
 
 class _Open:
@@ -111,6 +112,7 @@ class _Open:
             if order.own_cache:
                 cache_dir = platformdirs.user_cache_path("attachfs").absolute()
                 settings = replace(settings, cache_dir=cache_dir)
+            logs.tell(order.run)
             make_cache(settings.cache_dir)
             if order.refetch:
                 settings = stack.enter_context(anew(settings))

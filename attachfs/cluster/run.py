@@ -16,7 +16,7 @@ from attachfs.access.portal import Portal
 from attachfs.access.settings import Settings
 from attachfs.audit.events import Begun, Covered, Event, Total
 from attachfs.audit.walking import starts_of
-from attachfs.cluster import part, slowing
+from attachfs.cluster import logs, part, slowing
 from attachfs.cluster.crew import Crew, services, threads
 from attachfs.cluster.part import Order, PartialJob
 from attachfs.cluster.splitting import Trouble, pieces
@@ -67,6 +67,7 @@ def run(
                 own_cache=own_cache,
                 refetch=refetch,
             )
+            logs.relay(client, name)
             slowing.relay(client, name, partial(part.heed, name))
             try:
                 _Run(
@@ -82,6 +83,7 @@ def run(
                 if client.status == "running":
                     slowing.end_relay(client, name)
                     client.run(part.end, name, on_error="ignore")
+                    logs.end_relay(client, name)
 
 
 class _Run:

@@ -99,6 +99,21 @@ def test_the_report_is_that_of_one_process(archive: Steering, home: Path, tmp_pa
     assert {row["verdict"] for row in reports[1]} == {"verified", "mismatched", "bad scan"}
 
 
+def test_what_a_worker_warns_of_is_told_here(archive: Steering, home: Path) -> None:
+    """In the form that was asked for: where workers are, nobody looks."""
+    environment = _environment(archive, home)
+    _run(environment, "prefetch", f"assets/{SAMPLE['asset:container']}")
+    damaged = max((home / "cache/attachfs/objects/sha256").glob("*/*"))
+    damaged.write_bytes(bytes(len(damaged.read_bytes())))
+    done = _run(environment, "verify", "assets", "--workers", "2", "--log-format", "json")
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {(event["level"], event["event"]) for event in events} == {
+        ("warning", "an object of the store is damaged, it is fetched again")
+    }
+    assert damaged.parent.name + damaged.name in events[0]["reason"]
+    assert "1 bad scan" in done.stdout
+
+
 def test_a_worker_that_is_killed_loses_nothing(slow: Steering, home: Path, tmp_path: Path) -> None:
     """Its parts are done by another one, and no row is there twice."""
     environment = _environment(slow, home)
