@@ -22,7 +22,8 @@ from attachfs.archive.transport import MAX_CONNECTIONS, async_client, blocking_c
 from attachfs.catalog.catalog import Catalog
 from attachfs.catalog.index import Index
 from attachfs.catalog.index_files import Owner, sign
-from attachfs.content.content import Content, ContentSettings
+from attachfs.content.content import Content
+from attachfs.content.settings import ContentSettings
 from attachfs.content.shared import SharedStore
 from attachfs.content.shared_folder import SharedFolder
 from attachfs.content.store import Store

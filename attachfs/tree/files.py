@@ -7,7 +7,7 @@ from typing import Final, Self
 from attachfs.archive.endpoints import attachment_url
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.models import Info
-from attachfs.content.content import Reader
+from attachfs.content.reader import Reader
 from attachfs.content.verification import Expected
 from attachfs.errors import BlockedByScan, NotFound, Stale
 from attachfs.tree.attrs import EPOCH_NS, FOREVER_S, Attrs

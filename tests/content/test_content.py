@@ -10,7 +10,8 @@ from trio.testing import wait_all_tasks_blocked
 from attachfs.archive.digests import EMPTY_SHA256
 from attachfs.archive.endpoints import ScanPolicy
 from attachfs.archive.identities import AttachmentPath
-from attachfs.content.content import Content, Reader
+from attachfs.content.content import Content
+from attachfs.content.reader import Reader
 from attachfs.content.verification import Expected
 from attachfs.errors import AttachfsError, Mismatch, NotFound, Unreachable
 from tests.support.archives import sha256

@@ -24,7 +24,8 @@ from attachfs.archive.streams import Streams
 from attachfs.archive.transport import async_client, blocking_client
 from attachfs.catalog.catalog import Catalog
 from attachfs.catalog.index import Index
-from attachfs.content.content import Content, ContentSettings
+from attachfs.content.content import Content
+from attachfs.content.settings import ContentSettings
 from attachfs.content.store import Store
 from attachfs.demo.launch import RunningArchive
 from attachfs.tree.changes import Kernel
