@@ -32,7 +32,9 @@ _LONG_FILES = (
     "test_build_deb.py",
     "test_cluster.py",
     "test_documents.py",
+    "test_environment.py",
     "test_jobs.py",
+    "test_secrets.py",
     "test_soak.py",
 )
 
