@@ -363,8 +363,14 @@ class ClusterTrouble(SetupError):
     exit_code = 51
 
 
-def lone_cause(error: BaseException) -> BaseException:
-    """Return the one error inside a group of one, as nurseries wrap it; else `error` itself."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+def first_cause(error: BaseException) -> BaseException:
+    """Return the error inside groups, as nurseries make them: the only one, or the first of ours.
+
+    Where there are others than ours among several, it is `error` itself.
+    """
+    while isinstance(error, BaseExceptionGroup):
+        _, others = error.split(AttachfsError)
+        if others is not None and len(error.exceptions) > 1:
+            break
         error = error.exceptions[0]
     return error

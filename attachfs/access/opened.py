@@ -27,7 +27,7 @@ from attachfs.content.settings import ContentSettings
 from attachfs.content.shared import SharedStore
 from attachfs.content.shared_folder import SharedFolder
 from attachfs.content.store import Store
-from attachfs.errors import SetupError, lone_cause
+from attachfs.errors import SetupError, first_cause
 from attachfs.tree.changes import Kernel
 from attachfs.tree.filesystem import FileSystem
 
@@ -168,7 +168,7 @@ async def _unwrapped() -> AsyncIterator[None]:
     try:
         yield
     except ExceptionGroup as group:
-        mistake = lone_cause(group)
+        mistake = first_cause(group)
         if not isinstance(mistake, SetupError):
             raise
         raise mistake from mistake.__cause__

@@ -13,7 +13,7 @@ import trio
 
 from attachfs.access.opened import Opened, opened
 from attachfs.access.settings import Settings
-from attachfs.errors import Closing, lone_cause
+from attachfs.errors import Closing, first_cause
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class Portal:
                 with scope:
                     future.set_result(await function(*args, **kwargs))
             except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
-                future.set_exception(lone_cause(error))  # not the groups that nurseries make of it
+                future.set_exception(first_cause(error))  # not the groups that nurseries make of it
             finally:
                 if not future.done():  # cancelled
                     future.set_exception(_closed())

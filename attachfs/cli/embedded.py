@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attachfs.errors import DemoUnavailable, lone_cause
+from attachfs.errors import DemoUnavailable, first_cause
 
 if TYPE_CHECKING:
     import trio
@@ -50,7 +50,7 @@ def run_embedded(
     try:
         trio.run(main)
     except BaseExceptionGroup as group:
-        mistake = lone_cause(group)
+        mistake = first_cause(group)
         if isinstance(mistake, ArchiveError):
             raise DemoUnavailable(str(mistake)) from mistake
         raise mistake from None

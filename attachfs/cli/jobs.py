@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from attachfs.cli.mounts import complete_mounted_path, our_mount_around
-from attachfs.errors import AttachfsError, NotFound, NotMounted, UsageError, lone_cause
+from attachfs.errors import AttachfsError, NotFound, NotMounted, UsageError, first_cause
 from attachfs.wording import printable
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _errors_alone() -> Iterator[None]:
     try:
         yield
     except (AttachfsError, BaseExceptionGroup) as error:
-        cause = lone_cause(error)
+        cause = first_cause(error)
         if isinstance(cause, NotFound):
             raise UsageError(str(cause)) from error
         if cause is error:

@@ -33,7 +33,7 @@ from attachfs.errors import (
     SetupError,
     TimedOut,
     UsageError,
-    lone_cause,
+    first_cause,
 )
 from attachfs.mount.mountpoint import attachfs_mounts
 
@@ -258,7 +258,7 @@ async def _answer(
             return msgspec.json.encode({"ok": True, **await commands[name](request)})
         raise TimedOut(f"the mount was not done with it in {_COMMAND_TIMEOUT_S:g} s")  # noqa: TRY301
     except Exception as error:  # noqa: BLE001 - the mount goes on, whatever it was
-        cause = lone_cause(error)
+        cause = first_cause(error)
         if isinstance(cause, trio.BrokenResourceError):
             raise cause from None
         return _failure(cause)

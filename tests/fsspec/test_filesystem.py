@@ -379,6 +379,18 @@ def test_directories_that_cannot_be_walked_are_told(
     assert [root for root, _, _ in fs.walk("")] == walked
 
 
+def test_what_is_below_a_directory_that_is_refused_is_not_half_found(
+    empty: Estate, expected_warnings: set[str]
+) -> None:
+    """It is one error of Python's, however many directories were refused."""
+    expected_warnings.add("may not list assets")
+    fs = ArchivistFileSystem(**options_of(empty.running))
+    empty.demo.set_switches(deny_listing=True)
+    for ask, path in ((fs.find, ""), (fs.du, ""), (fs.glob, "**")):
+        with pytest.raises(PermissionError):
+            ask(path)
+
+
 def test_what_is_new_is_seen_when_it_is_asked_for(empty: Estate) -> None:
     """After `invalidate_cache`, whatever is believed."""
     empty.one()
