@@ -3,6 +3,8 @@
 import os
 from typing import Final, Protocol
 
+from attachfs.content.descriptor import Descriptor
+
 # The kernel takes page-cache memory in pieces as large as what is written. In pieces of 1 MiB a
 # virtual machine gave it memory that was never touched: 256 MiB took 0.45 s, and 0.07 s so.
 _WRITE_BYTES: Final = 256 * 1024
@@ -25,6 +27,7 @@ class MemorySink:
 
     def __init__(self) -> None:
         self.descriptor = os.memfd_create("attachfs", os.MFD_CLOEXEC)
+        self._owner = Descriptor(self.descriptor)
 
     def write(self, chunk: bytes | memoryview, offset: int) -> None:
         """Write all of a chunk; raises `OSError` where there is no memory."""
@@ -32,9 +35,6 @@ class MemorySink:
 
     def drop(self) -> None:
         """Do nothing: the memory goes with the descriptor."""
-
-    def __del__(self) -> None:
-        os.close(self.descriptor)
 
 
 def write_all(descriptor: int, chunk: bytes | memoryview, offset: int) -> None:

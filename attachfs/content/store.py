@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 import structlog
 from cachetools import LRUCache
 
+from attachfs.content.descriptor import Descriptor
 from attachfs.content.quota import Quota
 from attachfs.content.sinks import write_all
 from attachfs.content.stored import (
@@ -47,6 +48,7 @@ class Draft:
         self._path = path
         self._on_drop = on_drop
         self.descriptor = descriptor
+        self._owner = Descriptor(descriptor)
 
     def write(self, chunk: bytes | memoryview, offset: int) -> None:
         """Write all of a chunk at `offset` bytes; raises `OSError`."""
@@ -62,9 +64,6 @@ class Draft:
         with suppress(OSError):
             self._path.unlink()
             self._on_drop()
-
-    def __del__(self) -> None:
-        os.close(self.descriptor)
 
 
 class Store:

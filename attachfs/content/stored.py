@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from attachfs.content.descriptor import Descriptor
+
 PIECE_BYTES: Final = 1024 * 1024
 _DIGEST_BYTES: Final = 32
 # Each block takes the interpreter's lock twice, from an event loop that wants it as well: 256 MiB
@@ -99,6 +101,7 @@ class StoredBody:
         """
         self._on_verified = on_verified
         self._descriptor = descriptor
+        self._owner = Descriptor(descriptor)
         self.digest = digest
         self.size_bytes = size_bytes
         self._checkpoints = self._read_trailer()
@@ -200,6 +203,3 @@ class StoredBody:
 
     def _stat(self) -> Signature:
         return signature_of(self._descriptor)
-
-    def __del__(self) -> None:
-        os.close(self._descriptor)

@@ -74,6 +74,28 @@ def test_small_bodies_are_put_and_got_whole(root: Path, expected_warnings: set[s
     assert not path.exists()
 
 
+def test_nobody_finds_a_body_whose_file_is_being_closed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing lets other threads run, one of which may look for the same."""
+    store = _store(root)
+    content = _content(1, 2 * PIECE_BYTES)
+    body = _keep(store, content)
+    found: list[StoredBody | None] = []
+    close = os.close
+
+    def find_and_close(descriptor: int) -> None:
+        monkeypatch.setattr(os, "close", close)
+        found.append(store.find(sha256(content), len(content)))
+        close(descriptor)
+
+    monkeypatch.setattr(os, "close", find_and_close)
+    del body
+    (other,) = found
+    assert other is not None
+    assert other.read(0, len(content)) == content
+
+
 def test_an_object_of_another_size_is_a_miss(root: Path, expected_warnings: set[str]) -> None:
     """It is removed, so that the next download takes its place."""
     expected_warnings.add("an object of the store is damaged")
