@@ -3,8 +3,9 @@
 import gc
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 _FAILED: Final = 1  # as the commands have it that could not do all of it
-_BROKEN_PIPE: Final = 141  # 128 + SIGPIPE
-_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+_BROKEN_PIPE: Final = 128 + signal.SIGPIPE  # as shells have it
 # Modules make 50,000 objects that stay: collecting garbage among them took a tenth of each start.
 _GARBAGE_THRESHOLD: Final = 10_000
 _COMPLETE: Final = "_ATTACHFS_COMPLETE"  # set by shells that ask what there is to choose from
@@ -109,6 +109,7 @@ def main() -> None:
     """
     gc.set_threshold(_GARBAGE_THRESHOLD)
     _open_standard_streams()
+    interrupted = _interrupt_on_sigterm()
     if _COMPLETE in os.environ:
         from attachfs.cli.shells import register
 
@@ -130,12 +131,29 @@ def main() -> None:
         print(f"attachfs: {error}", file=sys.stderr)
         sys.exit(_FAILED)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(_INTERRUPTED)
+        sys.exit(interrupted())
     except BaseExceptionGroup as group:  # as nurseries wrap it
         if group.split(KeyboardInterrupt)[1] is not None:
             raise
-        sys.exit(_INTERRUPTED)
+        sys.exit(interrupted())
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _interrupt_on_sigterm() -> Callable[[], int]:
+    """Have SIGTERM end a command as Ctrl-C does, so that it leaves nothing half done behind.
+
+    Returns what says the exit status of one that was interrupted. Where Ctrl-C is ignored, as by
+    what a script has in the background, SIGTERM kills.
+    """
+    ended_by = [signal.SIGINT]
+
+    def interrupt(_number: int, _frame: object) -> None:
+        ended_by[:] = [signal.SIGTERM]
+        signal.raise_signal(signal.SIGINT)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGTERM, interrupt)
+    return lambda: 128 + ended_by[0]
 
 
 def _leave_quietly() -> NoReturn:

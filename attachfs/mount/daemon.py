@@ -31,6 +31,7 @@ def run_in_background(serve: Callable[[Callable[[], None]], int], log_file: Path
     status = 1
     try:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until the mount takes it
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         os.chdir("/")  # the directory we were started in must not be kept from being unmounted
         status = serve(lambda: _detach(writing, log))
@@ -50,8 +51,8 @@ def _wait_for(child: int, reading: int) -> int:
         _, status = os.waitpid(child, 0)
     except KeyboardInterrupt:
         os.kill(child, signal.SIGTERM)
-        _, status = os.waitpid(child, 0)
-        return 128 + signal.SIGINT
+        os.waitpid(child, 0)
+        raise
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 

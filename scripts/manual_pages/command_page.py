@@ -33,6 +33,7 @@ def command_page(version: str) -> str:
         page.listed(str(code), told)
     page.listed("130", "Ended by Ctrl-C.")
     page.listed("141", "Nobody reads the output any more.")
+    page.listed("143", "Ended by SIGTERM.")
     page.heading("ERRORS")
     page.paragraph("What programs meet that read in a mount:")
     for name, told in errnos():

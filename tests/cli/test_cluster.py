@@ -181,19 +181,23 @@ def test_who_is_refused_slows_all(slow: Steering, home: Path) -> None:
     assert (process.returncode, "failed" in out) == (0, False), err
 
 
-def test_a_cut_leaves_nobody_at_work(slow: Steering, home: Path, tmp_path: Path) -> None:
-    """Ctrl-C ends it with 130 and no traceback; a report that was begun is gone on with."""
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_a_cut_leaves_nobody_at_work(
+    slow: Steering, home: Path, tmp_path: Path, ended_by: signal.Signals
+) -> None:
+    """Ctrl-C ends it with 130 and no traceback; what was covered is in the report."""
     environment = _environment(slow, home)
     report = tmp_path / "report.parquet"
     arguments = ("verify", "assets", "--workers", "2", "--jobs", "2", "--report", report)
     with running(*arguments, env=environment, patience_s=_PATIENCE_S) as process:
         until(lambda: len(slow.paths(BLOB_PATHS)) > 20)
         with workers_of(process.pid) as workers:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(ended_by)
             _, err = process.communicate(timeout=PATIENCE_S)
         assert not any(worker.is_running() for worker in workers)
-    assert process.returncode == 130
+    assert process.returncode == 128 + ended_by
     assert "Traceback" not in err
+    assert len(_of_parquet(report)) >= _PER_ASSET
     assert json.loads((report / "_report.json").read_bytes())["ended"] == ""
 
 

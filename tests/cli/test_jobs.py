@@ -248,14 +248,17 @@ def test_prefetch_warns_of_more_than_the_cache_holds(direct: Place) -> None:
     assert "more than the cache holds, 1.0 MiB" in done.stderr
 
 
-def test_a_cut_is_survived_and_gone_on_after(slow: Steering, tmp_path: Path) -> None:
-    """Ctrl-C ends it with 130 and nothing said; what came is there."""
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_a_cut_is_survived_and_gone_on_after(
+    slow: Steering, tmp_path: Path, ended_by: signal.Signals
+) -> None:
+    """Ctrl-C ends it with 130 and nothing said, SIGTERM with 143; what came is there."""
     direct = _direct(slow, tmp_path / "home")
     with running("prefetch", "assets", "--jobs", "1", env=direct.environment) as process:
         until(lambda: len(slow.paths(BLOB_PATHS)) > 1)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ended_by)
         out, err = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, out, err) == (130, "", "\n")
+    assert (process.returncode, out, err) == (128 + ended_by, "", "\n")
     result = json.loads(direct.run("prefetch", "assets", "--json").stdout)
     assert result["held_files"] >= 1
     assert (result["fetched_files"] >= 1, result["failed"]) == (True, 0)
@@ -349,6 +352,22 @@ def test_in_a_mount_the_working_directory_is_what_paths_are_relative_to(
     done = steady_mount.run("ls", cwd=there)
     assert "asset.json" in done.stdout.splitlines()
     assert steady_mount.run("cat", "asset.json", cwd=there).returncode == 0
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_what_was_downloaded_again_is_not_left_behind(
+    slow: Steering, tmp_path: Path, ended_by: signal.Signals
+) -> None:
+    """Whoever ends it, the cache of a refetch goes with it."""
+    direct = _direct(slow, tmp_path / "home")
+    with running("verify", "assets", "--refetch", "--jobs", "1", env=direct.environment) as process:
+        until(lambda: len(slow.paths(BLOB_PATHS)) > 1)
+        cache = Path(direct.environment["XDG_CACHE_HOME"], "attachfs")
+        assert len(list(cache.glob("refetch-*"))) == 1
+        process.send_signal(ended_by)
+        process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 128 + ended_by
+    assert list(cache.glob("refetch-*")) == []
 
 
 @pytest.mark.mount

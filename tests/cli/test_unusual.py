@@ -152,9 +152,14 @@ def test_empty_variables_are_as_good_as_none(
 
 
 @pytest.mark.mount
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("options", [(), ("--foreground",)], ids=["background", "foreground"])
 def test_an_interrupted_command_leaves_nothing(
-    environment: dict[str, str], mountpoint: Path, token_file: Path, options: tuple[str, ...]
+    environment: dict[str, str],
+    mountpoint: Path,
+    token_file: Path,
+    options: tuple[str, ...],
+    ended_by: signal.Signals,
 ) -> None:
     """Ctrl-C while the server is waited for is 130, and neither mount nor message is there."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -162,12 +167,12 @@ def test_an_interrupted_command_leaves_nothing(
         arguments = ("mount", mountpoint, "--url", url, "--token-file", token_file, *options)
         with running(*arguments, env=environment) as process:
             connection, _ = server.accept()
-            process.send_signal(signal.SIGINT)
+            process.send_signal(ended_by)
             out, error = process.communicate()
         with connection:
             while connection.recv(4096):
                 pass  # the end of it: no process holds the connection any more
-    assert (process.returncode, out, error) == (130, "", "")
+    assert (process.returncode, out, error.strip()) == (128 + ended_by, "", "")
     assert not os.path.ismount(mountpoint)
 
 
