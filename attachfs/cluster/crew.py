@@ -1,6 +1,7 @@
 """A cluster to work on: processes on this machine, or one that exists."""
 
 import logging
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ def _local(workers: int, *, dashboard: bool) -> Iterator[Client]:
     # Whoever can talk to a scheduler can have it run anything: TLS keeps other users out.
     security = Security.temporary()
     with (
-        dask.config.set(_CONFIGURATION),
+        tempfile.TemporaryDirectory(prefix="attachfs-", ignore_cleanup_errors=True) as directory,
+        dask.config.set({**_CONFIGURATION, "temporary-directory": directory}),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=THREADS_PER_WORKER,

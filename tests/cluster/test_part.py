@@ -1,18 +1,21 @@
 """The right to be at work: one limit for all workers of a cluster."""
 
 import threading
+from pathlib import Path
 
+import dask.config
 from distributed import Client, LocalCluster
 
 from attachfs.cluster.part import _Lease
 from tests.support.mounts import PATIENCE_S
 
 
-def test_no_more_workers_than_may_be_are_at_work() -> None:
+def test_no_more_workers_than_may_be_are_at_work(tmp_path: Path) -> None:
     """The parts of one worker share its lease; the next one begins when the last of them ends."""
     began, at_once = threading.Event(), []
 
     with (
+        dask.config.set({"temporary-directory": str(tmp_path)}),
         LocalCluster(
             n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
         ) as cluster,

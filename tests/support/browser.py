@@ -145,7 +145,7 @@ def browsing(directory: Path) -> Iterator[Page]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "HOME": str(directory)},
+        env={**os.environ, "HOME": str(directory), "TMPDIR": str(directory)},
     )
     os.close(to_browser[0])
     os.close(to_us[1])

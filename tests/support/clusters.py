@@ -20,7 +20,7 @@ class Cluster:
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
         self._directory = directory
-        self._environment = environment
+        self._environment = {**environment, "DASK_TEMPORARY_DIRECTORY": str(directory)}
         self._port = free_port()
         self._processes: list[subprocess.Popen[bytes]] = []
         self.url = f"tcp://127.0.0.1:{self._port}"
