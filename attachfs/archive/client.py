@@ -197,7 +197,8 @@ class Archive:
                 return failure.with_traceback(None)
             return Busy(f"{subject}: too many other requests are waiting")
         error = TimedOut(f"{subject}: no answer within {self._timeout_s:g} s")
-        self.outage.failed(error, subject=subject)
+        since_s = trio.current_time() - self._timeout_s
+        self.outage.failed(error, subject=subject, since_s=since_s)
         return error
 
     async def _get_paced(self, call: Call[T], patience_s: float) -> bytes:

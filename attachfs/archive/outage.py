@@ -74,6 +74,8 @@ class Outage:
         self._pause_s = _FIRST_PAUSE_S
         self._waiting = trio.lowlevel.ParkingLot()
         self._incident = Incident()
+        self._over_s = -inf
+        self._over = self._incident
 
     @property
     def error(self) -> AttachfsError | None:
@@ -131,6 +133,8 @@ class Outage:
                 after_s=round(trio.current_time() - self._since_s, 1),
                 further_failures=self._incident.untold,
             )
+        if self._open:
+            self._over_s, self._over = trio.current_time(), self._incident
         self._error = None
         self._open = False
         self._failures = 0
@@ -141,7 +145,13 @@ class Outage:
         self._waiting.unpark_all()
 
     def failed(self, error: AttachfsError, *, subject: str, since_s: float | None = None) -> None:
-        """Take note of a failure that says something of the server, asked at `since_s`."""
+        """Take note of a failure that says something of the server, asked at `since_s`.
+
+        One of what was asked in an outage that is over is a late part of that.
+        """
+        if since_s is not None and since_s < self._over_s:
+            error.incident = self._over
+            return
         now_s = trio.current_time()
         if self._error is None:
             self._since_s = now_s if since_s is None else since_s

@@ -85,7 +85,7 @@ class ParquetReport:
         self._covers: list[str] = []
         self._number = 0
         self._head: Head | None = None
-        self.counts: Counter[Verdict] = Counter()
+        self.counts: Counter[Verdict] = Counter(dict.fromkeys(Verdict, 0))
         self.verified_bytes = 0
 
     def __enter__(self) -> Self:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from attachfs.access.settings import Settings
     from attachfs.audit.events import Event
+    from attachfs.audit.parts import PartialJob
     from attachfs.cluster.crew import Crew
-    from attachfs.cluster.part import PartialJob
 
 
 @dataclass(frozen=True)

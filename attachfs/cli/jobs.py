@@ -46,21 +46,21 @@ class Worker:
         job: "Job",
         on_event: Callable[["Event"], None],
         *,
-        done: AbstractSet[str] = frozenset(),
+        done: AbstractSet[str] | None = None,
     ) -> None:
         """Do a job to its end; raises `AttachfsError`, and what `on_event` raises.
 
-        A team leaves out what is `done`.
+        With `done`, outside of a mount, in parts, each of which ends with `Covered`; those that are
+        done are left out. A team does so always.
         """
-        from attachfs.audit.prefetch import Prefetch
-        from attachfs.audit.verify import Verify
+        from attachfs.audit.parts import PartialJob
 
-        if self.team is not None and isinstance(job, Prefetch | Verify):
-            self.team.do(job, on_event, done)
+        if self.team is not None and isinstance(job, PartialJob):
+            self.team.do(job, on_event, done or frozenset())
         elif self.mountpoint is not None:
             _ask(self.mountpoint, job, on_event)
         elif self.settings is not None:
-            _do_here(self.settings, job, on_event)
+            _do_here(self.settings, job, on_event, done)
 
     def shown(self, path: str) -> str:
         """Return a path of the tree as users would write it, fit for a terminal."""
@@ -147,11 +147,17 @@ def _ask(mountpoint: Path, job: "Job", on_event: Callable[["Event"], None]) -> N
         on_event(parse_event(value))
 
 
-def _do_here(settings: "Settings", job: "Job", on_event: Callable[["Event"], None]) -> None:
+def _do_here(
+    settings: "Settings",
+    job: "Job",
+    on_event: Callable[["Event"], None],
+    done: AbstractSet[str] | None,
+) -> None:
     import trio
 
     from attachfs.access.opened import opened
     from attachfs.audit.events import Bytes
+    from attachfs.audit.parts import PartialJob, in_parts
 
     async def tell(event: "Event") -> None:
         if isinstance(event, Bytes):  # whoever takes them may be slow
@@ -161,7 +167,10 @@ def _do_here(settings: "Settings", job: "Job", on_event: Callable[["Event"], Non
 
     async def run() -> None:
         async with opened(settings, on_warning=warn) as archive:
-            await job.run(archive.fs, tell)
+            if done is not None and isinstance(job, PartialJob):
+                await in_parts(job, archive.fs, tell, done)
+            else:
+                await job.run(archive.fs, tell)
             if archive.shared is not None:
                 await archive.shared.settle()
 

@@ -15,7 +15,7 @@ from attachfs.cli.jobs import path_argument, warn
 from attachfs.cli.options import archive_options, log_options
 from attachfs.cli.parameters import AbsolutePath
 from attachfs.cli.progress import Progress, files_of
-from attachfs.errors import ClusterTrouble, UsageError
+from attachfs.errors import UsageError
 from attachfs.wording import printable, rough_size
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ _MAX_THUMBNAILS: Final = 2_000
     "target",
     type=AbsolutePath(),
     help="Write a report to this file, a page for people where it ends in .html, or .json; or, "
-    "with --workers or --scheduler, to this directory, where it ends in .parquet: bit by bit, and "
-    "the same command goes on with what is there.  [default: none]",
+    "without a mount, to this directory, where it ends in .parquet: bit by bit, and the same "
+    "command goes on with what is there.  [default: none]",
 )
 @click.option(
     "--refetch",
@@ -101,9 +101,10 @@ def command(
     job = Verify(work.paths, options["scan_policy"] if is_given else "", jobs)
     with ExitStack() as stack:
         if target is not None and target.suffix.lower() == ".parquet":
-            if as_json or work.team is None:
+            if as_json or work.settings is None:
                 raise UsageError(
-                    "a report that ends in .parquet is for --workers or --scheduler, without --json"
+                    "a report that ends in .parquet is for paths in the archive, such as assets/, "
+                    "outside of a mount, and without --json"
                 )
             return _into_directory(stack, work, job, target, refetch=refetch)
         return _at_once(stack, work, job, target, refetch=refetch, as_json=as_json)
@@ -166,8 +167,8 @@ def _into_directory(
     try:
         from attachfs.audit.parquet import ParquetReport
     except ImportError as error:
-        raise ClusterTrouble(
-            f"there is no {error.name}; run: pip install 'attachfs[dask]'"
+        raise UsageError(
+            f"there is no {error.name}; run: pip install 'attachfs[parquet]'"
         ) from error
     report = stack.enter_context(ParquetReport(target))
     if refetch:
@@ -216,7 +217,7 @@ def _verify(
     take: Callable[["Event"], None],
     *,
     quiet: bool,
-    done: AbstractSet[str] = frozenset(),
+    done: AbstractSet[str] | None = None,
 ) -> None:
     """Do it, what is not well printed as it is found."""
     from attachfs.audit.events import Checked

@@ -22,14 +22,10 @@ from attachfs.access.limits import forbid_core_dumps, raise_descriptor_limit, sh
 from attachfs.access.opened import Opened
 from attachfs.access.portal import Portal
 from attachfs.access.settings import Settings
-from attachfs.audit.events import Begun, Event, Progress, Total
-from attachfs.audit.prefetch import Prefetch
-from attachfs.audit.verify import Verify
+from attachfs.audit.events import Event, Progress
+from attachfs.audit.parts import PartialJob, told
 from attachfs.cluster import logs, slowing
 from attachfs.errors import AttachfsError
-
-PartialJob = Verify | Prefetch
-"""What can be done in parts: what comes of each is told by its path."""
 
 _LEASE_WAIT_S: Final = 3600.0
 _SWITCH_S: Final = 0.0005
@@ -78,7 +74,7 @@ def do_part(order: bytes, paths: tuple[str, ...]) -> bytes:
         return msgspec.msgpack.encode(Failed(type(error).__name__, str(error)))
 
 
-def outcome(packed: bytes) -> Done | Failed:
+def unpacked(packed: bytes) -> Done | Failed:
     """Return what `do_part` packed."""
     return msgspec.msgpack.decode(packed, type=Done | Failed)
 
@@ -156,23 +152,17 @@ def _done(order: Order, paths: tuple[str, ...]) -> Done:
 
 async def _told(opened: Opened, job: PartialJob, slots: trio.CapacityLimiter) -> list[Event]:
     """Do it, and return what it tells; steps of progress as one."""
-    told: list[Event] = []
     size_bytes = 0
 
-    async def tell(event: Event) -> None:
+    async def on_progress(event: Event) -> None:
         nonlocal size_bytes
-        match event:
-            case Progress():
-                size_bytes += event.size_bytes
-            case Begun() | Total(final=False):
-                pass
-            case _:
-                told.append(event)
+        if isinstance(event, Progress):
+            size_bytes += event.size_bytes
 
-    await job.run(opened.fs, tell, slots)
+    events = await told(job, opened.fs, slots, on_progress)
     if opened.shared is not None:
         await opened.shared.settle()
-    return [*told, Progress(size_bytes)]
+    return [*events, Progress(size_bytes)]
 
 
 class _Lease:

@@ -10,22 +10,20 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from distributed import Client, Future, KilledWorker
+from distributed.comm.core import CommClosedError
 
 from attachfs import errors
 from attachfs.access.portal import Portal
 from attachfs.access.settings import Settings
-from attachfs.audit.events import Begun, Covered, Event, Total
+from attachfs.audit.events import Begun, Covered, Event
+from attachfs.audit.parts import PartialJob, Pieces, Tally, outcome
 from attachfs.audit.walking import starts_of
 from attachfs.cluster import logs, part, slowing
 from attachfs.cluster.crew import Crew, services, threads
-from attachfs.cluster.part import Order, PartialJob
-from attachfs.cluster.splitting import Trouble, pieces
+from attachfs.cluster.part import Order
 from attachfs.errors import AttachfsError, ClusterTrouble
 from attachfs.tree.filesystem import FileSystem
 
-# Handing out a part takes some 10 ms; results are written down when one ends.
-_PART_S: Final = 2.0
-_MAX_PIECES: Final = 100
 # So many parts a thread are handed out, so that none waits for its next one.
 _AHEAD: Final = 2
 _TICK_S: Final = 1.0
@@ -100,15 +98,14 @@ class _Run:
     ) -> None:
         self._client = client
         self._order = order
-        self._job = job
         self._on_event = on_event
         self._on_note = on_note
         self._ended: SimpleQueue[Future[bytes]] = SimpleQueue()
         self._under_way: dict[Future[bytes], tuple[str, ...]] = {}
-        self._pieces = _Pieces(here, job, done)
+        self._here = here
+        self._pieces = Pieces(here.fs, job, done)
+        self._tally = Tally()
         self._wanted = 0
-        self._pieces_done = self._files = self._bytes = 0
-        self._piece_s: float | None = None
         self._heard_s = time.monotonic()
         self._looked_s = 0.0
 
@@ -122,13 +119,13 @@ class _Run:
                 self._client.cancel(list(self._under_way))
         for event in self._pieces.trouble:
             self._on_event(event)
-        self._on_event(Total(self._files, self._bytes, final=True))
+        self._on_event(self._tally.end())
 
     def _hand_out(self) -> bool:
         """Have enough parts under way; return whether there are any."""
         self._look()
         while len(self._under_way) < self._wanted:
-            paths = self._pieces.take(self._part_size())
+            paths = self._here.call(self._pieces.take, self._tally.part_size())
             if not paths:
                 break
             future = self._client.submit(part.do_part, self._order, paths, pure=False)
@@ -144,12 +141,6 @@ class _Run:
         self._looked_s = time.monotonic()
         with suppress(OSError, ValueError):
             self._wanted = _AHEAD * max(1, threads(self._client))
-
-    def _part_size(self) -> int:
-        """Return of how many pieces a part should be, by how long those before took."""
-        if self._piece_s is None:
-            return 1
-        return max(1, min(_MAX_PIECES, round(_PART_S / max(self._piece_s, 1e-3))))
 
     def _next(self) -> Future[bytes]:
         """Wait for the next part that ends."""
@@ -179,23 +170,16 @@ class _Run:
     def _take(self, future: Future[bytes]) -> None:
         """Tell what a part told."""
         paths = self._under_way.pop(future)
-        outcome = part.outcome(self._result(future, paths))
+        ended = part.unpacked(self._result(future, paths))
         future.release()
-        if isinstance(outcome, part.Failed):
-            kind: type[AttachfsError] = getattr(errors, outcome.kind)
-            raise kind(outcome.message)
-        self._pieces_done += len(paths)
-        for event in outcome.events:
-            if isinstance(event, Total):
-                self._files += event.files
-                self._bytes += event.size_bytes
-        self._on_event(self._total())
-        for event in outcome.events:
-            if not isinstance(event, Total):
-                self._on_event(event)
+        if isinstance(ended, part.Failed):
+            kind: type[AttachfsError] = getattr(errors, ended.kind)
+            raise kind(ended.message)
+        self._tally.take(len(paths), ended.events, ended.elapsed_s)
+        self._on_event(self._tally.total(self._pieces.count))
+        for event in outcome(ended.events):
+            self._on_event(event)
         self._on_event(Covered(paths))
-        piece_s = outcome.elapsed_s / len(paths)
-        self._piece_s = piece_s if self._piece_s is None else (self._piece_s + piece_s) / 2
 
     def _result(self, future: Future[bytes], paths: tuple[str, ...]) -> bytes:
         if future.status == "cancelled":
@@ -207,48 +191,11 @@ class _Run:
                 f"each worker that looked at {paths[0]} and {len(paths) - 1} more died, so that it "
                 "is not tried again; see what Dask's workers log, or how much memory they have"
             ) from error
+        except CommClosedError as error:
+            raise self._gone() from error
         except Exception as error:
             raise ClusterTrouble(f"a worker failed: {type(error).__name__}: {error}") from error
         return packed
-
-    def _total(self) -> Total:
-        """Return what there is in all, as far as it can be told."""
-        if not self._pieces.exhausted:
-            return Total(self._files, self._bytes, final=False)
-        factor = self._pieces.count / self._pieces_done
-        return Total(
-            round(self._files * factor), round(self._bytes * factor), final=False, estimated=True
-        )
-
-
-class _Pieces:
-    """Take pieces of a job from the tree, as they are listed."""
-
-    def __init__(self, here: Portal, job: PartialJob, done: Container[str]) -> None:
-        self._here = here
-        self._job = job
-        self._done = done
-        self._found = pieces(here.fs, job.paths)
-        self.trouble: list[Event] = []
-        self.exhausted = False
-        self.count = 0
-
-    def take(self, most: int) -> tuple[str, ...]:
-        """Return some pieces, none once there are no more."""
-        return self._here.call(self._take, most)
-
-    async def _take(self, most: int) -> tuple[str, ...]:
-        paths: list[str] = []
-        while not self.exhausted and len(paths) < most:
-            piece = await anext(self._found, None)
-            if piece is None:
-                self.exhausted = True
-            elif isinstance(piece, Trouble):
-                self.trouble.append(self._job.trouble(*piece))
-            elif piece not in self._done:
-                paths.append(piece)
-        self.count += len(paths)
-        return tuple(paths)
 
 
 async def _begun(job: PartialJob, fs: FileSystem) -> Begun:

@@ -260,3 +260,47 @@ async def test_failures_have_one_incident_until_an_answer(
     assert caught.value.incident is not incidents[0]
     (over,) = [event for event in quiet_log if event["event"] == "the server answers again"]
     assert (over["log_level"], over["further_failures"]) == ("info", 1)
+
+
+async def test_what_fails_late_is_part_of_the_outage_that_is_over(
+    autojump_clock: MockClock, quiet_log: list[structlog.typing.EventDict]
+) -> None:
+    """It was asked meanwhile, and says nothing of the server as it is by then."""
+    outage = Outage(timeout_s=30)
+    silent, well = _Server(TimedOut, takes_s=10), _Server()
+    async with trio.open_nursery() as nursery:
+        failed: list[AttachfsError] = []
+
+        async def ask_in_vain(number: int) -> None:
+            try:
+                await _run(outage, silent, subject=str(number))
+            except AttachfsError as error:
+                failed.append(error)
+
+        for number in range(9):
+            nursery.start_soon(ask_in_vain, number)
+        await wait_all_tasks_blocked()
+        assert await _outcome(lambda: _run(outage, _Server(NoConnection), patience_s=0))
+        assert _state(outage) == "open"
+        assert await _run(outage, well) == "answer"
+    del autojump_clock
+    assert len(failed) == 9
+    assert (_state(outage), outage.error) == ("well", None)
+    assert len({error.incident for error in failed}) == 1
+    assert [event["event"] for event in quiet_log] == ["the server answers again"]
+
+
+async def test_what_was_asked_afterwards_is_an_outage_of_its_own(
+    autojump_clock: MockClock,
+) -> None:
+    """Its failures are told anew."""
+    del autojump_clock
+    outage = Outage(timeout_s=30)
+    incidents = []
+    for _ in range(2):
+        with pytest.raises(NoConnection) as caught:
+            await _run(outage, _Server(NoConnection), patience_s=0)
+        incidents.append(caught.value.incident)
+        await trio.sleep(1)
+        await _run(outage, _Server())
+    assert incidents[0] is not incidents[1]

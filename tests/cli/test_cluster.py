@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.dataset
 import pytest
 
 from attachfs.demo.estate import SAMPLE
@@ -20,6 +19,7 @@ from tests.support.mounts import PATIENCE_S, Steering, bare_environment
 from tests.support.outcomes import until
 from tests.support.ports import free_port
 from tests.support.programs import PROGRAM, Done, running, sentence
+from tests.support.reports import rows_of
 
 _PATIENCE_S = 4 * PATIENCE_S  # each process of Dask's imports it first
 _ASSETS = 20
@@ -63,22 +63,9 @@ def _run(environment: dict[str, str], *arguments: object) -> Done:
     )
 
 
-def _rows(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return findings as they are the same whenever they are made."""
-    return sorted(({**row, "checked": ""} for row in findings), key=lambda row: str(row["path"]))
-
-
-def _of_json(file: Path) -> list[dict[str, Any]]:
-    return _rows(json.loads(file.read_bytes())["findings"])
-
-
-def _of_parquet(directory: Path) -> list[dict[str, Any]]:
-    return _rows(pyarrow.dataset.dataset(directory, format="parquet").to_table().to_pylist())
-
-
 def _verified_alone(environment: dict[str, str], file: Path) -> list[dict[str, Any]]:
     _run(environment, "verify", "assets", "--report", file)
-    return _of_json(file)
+    return rows_of(file)
 
 
 def test_the_report_is_that_of_one_process(archive: Steering, home: Path, tmp_path: Path) -> None:
@@ -92,7 +79,7 @@ def test_the_report_is_that_of_one_process(archive: Steering, home: Path, tmp_pa
         done = _run(environment, "verify", *paths, "--report", file, "--log-level=error", *options)
         codes.append(done.returncode)
         lines.append(sorted(done.stdout.splitlines()))
-        reports.append(_of_json(file))
+        reports.append(rows_of(file))
     assert reports[0] == reports[1]
     assert lines[0] == lines[1]
     assert codes == [1, 1]
@@ -127,7 +114,7 @@ def test_a_worker_that_is_killed_loses_nothing(slow: Steering, home: Path, tmp_p
             out, _ = process.communicate(timeout=_PATIENCE_S)
     assert process.returncode == 0
     expected = _verified_alone(environment, tmp_path / "alone.json")
-    assert _of_parquet(report) == expected
+    assert rows_of(report) == expected
     assert out.startswith(f"verified: {len(expected)} files, ")
     assert len(expected) == len({row["path"] for row in expected}) >= _ASSETS * _PER_ASSET
 
@@ -151,14 +138,14 @@ def test_what_was_done_before_the_scheduler_went_away_is_not_done_again(
         assert (process.returncode, out) == (51, "")
         assert "the scheduler went away" in err.splitlines()[-1]
         assert "Traceback" not in err, err
-        covered = _of_parquet(report)
+        covered = rows_of(report)
         assert len(covered) > 0
         slow.reset()
         cluster.start(2)
         done = _run(environment, *arguments)
         assert done.returncode == 0, done.stderr
         again = set(slow.paths(BLOB_PATHS))
-    rows = _of_parquet(report)
+    rows = rows_of(report)
     assert rows == _verified_alone(environment, tmp_path / "alone.json")
     assert done.stdout.startswith(f"verified: {len(rows)} files, ")
     assert again
@@ -197,7 +184,7 @@ def test_a_cut_leaves_nobody_at_work(
         assert not any(worker.is_running() for worker in workers)
     assert process.returncode == 128 + ended_by
     assert "Traceback" not in err
-    assert len(_of_parquet(report)) >= _PER_ASSET
+    assert len(rows_of(report)) >= _PER_ASSET
     assert json.loads((report / "_report.json").read_bytes())["ended"] == ""
 
 
@@ -205,7 +192,6 @@ def test_a_cut_leaves_nobody_at_work(
     ("options", "said"),
     [
         (("--workers", "2", "--scheduler", "tcp://127.0.0.1:1"), "not both"),
-        (("--report", "report.parquet"), "is for --workers or --scheduler"),
         (("--report", "report.parquet", "--workers", "2", "--json"), "without --json"),
     ],
 )

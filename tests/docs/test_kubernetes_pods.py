@@ -21,6 +21,7 @@ from tests.support.manifests import Manifest, PodSpec, pod_specs
 from tests.support.mounts import PATIENCE_S, Mount, Steering, archive, environment, mount
 from tests.support.outcomes import outcome, until
 from tests.support.programs import PROGRAM
+from tests.support.reports import rows_of
 
 __all__ = ["archive", "environment", "mount"]
 
@@ -92,7 +93,11 @@ class Pod:
     """A container of a manifest's, with its volumes in directories of this machine."""
 
     def __init__(
-        self, container: Manifest, places: Mapping[str, Path], environment: Mapping[str, str]
+        self,
+        container: Manifest,
+        places: Mapping[str, Path],
+        environment: Mapping[str, str],
+        fields: Mapping[str, str] = {},
     ) -> None:
         self.container = container
         self._places = places
@@ -101,16 +106,23 @@ class Pod:
         (programs / "attachfs").write_text(f'#!/bin/sh\nexec {shlex.join(PROGRAM)} "$@"\n')
         (programs / "attachfs").chmod(0o755)
         told = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+        self._fields = {
+            each["name"]: fields[each["valueFrom"]["fieldRef"]["fieldPath"]]
+            for each in container["env"]
+            if "fieldRef" in each.get("valueFrom", {})
+        }
         own = {"ATTACHFS_URL": environment["ATTACHFS_URL"]}
         path = {"PATH": f"{programs}:{os.environ['PATH']}"}
-        self.environment = {**environment, **told, **own, **path}
+        self.environment = {**environment, **told, **self._fields, **own, **path}
         if "HOME" in told:
             self.environment["HOME"] = self.placed(told["HOME"])
 
     def placed(self, word: str) -> str:
-        """Return a word with the paths in the container replaced by those that stand for them."""
+        """Return a word with its variables expanded, and the paths that stand for those in it."""
         for inside_it, here in self._places.items():
             word = word.replace(f"{inside_it}/", f"{here}/")
+        for name, value in self._fields.items():
+            word = word.replace(f"$({name})", value)
         return word
 
     def words(self) -> list[str]:
@@ -212,7 +224,8 @@ def test_the_job_verifies_without_a_mount(
     (container,) = _pod("attachfs-verify").containers
     work = ground / "work"
     work.mkdir()
-    pod = Pod(container, {"/work": work, "/programs": ground / "programs"}, away)
+    fields = {"metadata.labels['batch.kubernetes.io/job-name']": "attachfs-verify-29"}
+    pod = Pod(container, {"/work": work, "/programs": ground / "programs"}, away, fields)
     key = (secret.root / "client-secret").read_text().strip()
     done = subprocess.run(
         pod.words(),
@@ -224,4 +237,7 @@ def test_the_job_verifies_without_a_mount(
     )
     assert done.returncode == 1, done.stderr
     assert "bad scan" in done.stdout.replace("_", " ")
-    assert (work / "report.json").stat().st_size > 0
+    assert {row["verdict"] for row in rows_of(work / "attachfs-verify-29.parquet")} == {
+        "verified",
+        "bad scan",
+    }

@@ -44,7 +44,8 @@ class PodSpec:
     def keys(self) -> list[Manifest]:
         """The keys of Secrets that the environment is set by."""
         variables = [each for container in self.containers for each in container.get("env", [])]
-        return [each["valueFrom"]["secretKeyRef"] for each in variables if "valueFrom" in each]
+        sources = (each.get("valueFrom", {}) for each in variables)
+        return [source["secretKeyRef"] for source in sources if "secretKeyRef" in source]
 
 
 def manifests(file: str) -> list[Manifest]:

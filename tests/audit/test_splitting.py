@@ -2,7 +2,7 @@
 
 import pytest
 
-from attachfs.cluster.splitting import Trouble, pieces
+from attachfs.audit.splitting import Trouble, pieces
 from attachfs.errors import NotFound
 from attachfs.tree.filesystem import FileSystem
 from tests.support.estates import Estate

@@ -1,0 +1,92 @@
+"""`attachfs verify` into a directory of Parquet, by one process: whole, or gone on with."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from attachfs.demo.estate import SAMPLE
+from attachfs.demo.launch import ArchiveConfig, RunningArchive
+from tests.support.estates import BLOB_PATHS
+from tests.support.evidence import attach
+from tests.support.mounts import PATIENCE_S, Mount, Steering, bare_environment
+from tests.support.outcomes import until
+from tests.support.programs import PROGRAM, Done, running, sentence
+from tests.support.reports import rows_of
+
+_ASSETS = 12
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def slow(serve: Callable[[ArchiveConfig], RunningArchive]) -> Iterator[Steering]:
+    """An archive that takes its time, with an attachment an asset."""
+    running = serve(ArchiveConfig(latency_s=0.1, empty=True))
+    for number in range(_ASSETS):
+        attach(running, 1000 + number)
+    with Steering(running) as steering:
+        yield steering
+
+
+def _environment(archive: Steering, home: Path) -> dict[str, str]:
+    home.mkdir(exist_ok=True)
+    return bare_environment(home) | {
+        "ATTACHFS_URL": archive.url,
+        "ATTACHFS_TOKEN_FILE": str(archive.token_file),
+    }
+
+
+def test_the_rows_are_those_of_json(run: Run, archive: Steering, tmp_path: Path) -> None:
+    """With all that is not well, and the same said on standard output, and by the exit status."""
+    archive.edit("blobs", SAMPLE["blob:container-photo"], flip_body_byte=100)
+    done = []
+    for suffix in ("json", "parquet"):
+        environment = _environment(archive, tmp_path / suffix)
+        report = tmp_path / f"report.{suffix}"
+        words = ("verify", "assets", "publicassets", "--log-level=error", "--report", report)
+        done.append(run(*PROGRAM, *words, env=environment))
+    assert rows_of(tmp_path / "report.json") == rows_of(tmp_path / "report.parquet")
+    assert {one.returncode for one in done} == {1}
+    assert sorted(done[0].stdout.splitlines()) == sorted(done[1].stdout.splitlines())
+    head = json.loads((tmp_path / "report.parquet" / "_report.json").read_bytes())
+    assert head["ended"]
+    assert head["counts"]["mismatched"] == 2
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_what_was_covered_is_not_done_again(
+    run: Run, slow: Steering, tmp_path: Path, ended_by: signal.Signals
+) -> None:
+    """The same command goes on; in the end, each row is there once."""
+    environment = _environment(slow, tmp_path / "home")
+    report = tmp_path / "report.parquet"
+    words = ("verify", "assets", "--refetch", "--jobs", "1", "--report", report)
+    with running(*words, env=environment) as process:
+        until(lambda: len(slow.paths(BLOB_PATHS)) > _ASSETS // 2)
+        process.send_signal(ended_by)
+        process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 128 + ended_by
+    covered = rows_of(report)
+    assert 0 < len(covered) < 2 * _ASSETS
+    slow.reset()
+    assert run(*PROGRAM, *words, env=environment).returncode == 0
+    assert len(slow.paths(BLOB_PATHS)) == _ASSETS - len(covered) // 2
+    rows = rows_of(report)
+    assert len({row["path"] for row in rows}) == len(rows) == 2 * _ASSETS
+    assert [row for row in rows if row in covered] == covered
+
+
+@pytest.mark.mount
+def test_a_mount_writes_no_parquet(
+    run: Run, mount: Callable[..., Mount], environment: dict[str, str], tmp_path: Path
+) -> None:
+    """It says what can be done instead."""
+    mounted = mount()
+    report = tmp_path / "report.parquet"
+    done = run(*PROGRAM, "verify", mounted.path, "--report", report, env=environment)
+    assert done.returncode == 2
+    assert "outside of a mount" in sentence(done)
+    assert not report.exists()
