@@ -88,7 +88,8 @@ def _local(workers: int, *, dashboard: bool) -> Iterator[Client]:
             n_workers=workers,
             threads_per_worker=THREADS_PER_WORKER,
             host="127.0.0.1",
-            dashboard_address="127.0.0.1:0" if dashboard else None,
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": dashboard},
             worker_dashboard_address=None,
             memory_limit=None,  # our caches have limits of their own
             security=security,

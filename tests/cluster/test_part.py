@@ -17,7 +17,7 @@ def test_no_more_workers_than_may_be_are_at_work(tmp_path: Path) -> None:
     with (
         dask.config.set({"temporary-directory": str(tmp_path)}),
         LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
         ) as cluster,
         Client(cluster),
     ):
