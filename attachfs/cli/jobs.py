@@ -56,7 +56,8 @@ class Worker:
         from attachfs.audit.parts import PartialJob
 
         if self.team is not None and isinstance(job, PartialJob):
-            self.team.do(job, on_event, done or frozenset())
+            # Not `done or ...`: it may be filled once the job has begun.
+            self.team.do(job, on_event, frozenset() if done is None else done)
         elif self.mountpoint is not None:
             _ask(self.mountpoint, job, on_event)
         elif self.settings is not None:
