@@ -65,7 +65,11 @@ class Batches:
             while self._waiting:
                 batch = self._waiting[:_MAX_JOBS]
                 del self._waiting[:_MAX_JOBS]
-                await trio.to_thread.run_sync(_run_all, batch, limiter=self._limiter)
+                try:
+                    await trio.to_thread.run_sync(_run_all, batch, limiter=self._limiter)
+                except RuntimeError as error:  # there is no thread to be had
+                    for job in batch:
+                        job.error = error
                 for job in batch:
                     job.done.set()
         finally:

@@ -129,7 +129,7 @@ class DiskBody:
             while stored.verified_bytes < min(self._wanted_bytes, stored.size_bytes):
                 verify = partial(stored.verify, self._wanted_bytes, on_piece=wake_soon)
                 await trio.to_thread.run_sync(verify, limiter=self._limiter)
-        except (Damaged, OSError):
+        except (Damaged, OSError, RuntimeError):  # the last, where there is no thread to be had
             self._failed = True  # whoever reads there will see why
         finally:
             self._verifying = False

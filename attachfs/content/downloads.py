@@ -5,6 +5,7 @@ from functools import partial
 from typing import Final
 from weakref import WeakKeyDictionary
 
+import structlog
 import trio
 
 from attachfs.archive import endpoints
@@ -20,6 +21,8 @@ from attachfs.content.verification import Expected
 from attachfs.errors import AttachfsError, Closing, TimedOut, Unreachable
 
 _LARGE_THREADS: Final = 8
+
+_log = structlog.get_logger(__name__)
 
 OnEnd = Callable[[AttachmentPath, str, AttachfsError | None], object]
 """Take note that the download of a path, and of a SHA-256, has ended well, or with an error."""
@@ -81,6 +84,11 @@ class Downloads:
     async def begin(self, path: AttachmentPath, expected: Expected, digest: str) -> Fill:
         """Begin to download a large body."""
         draft = await self._levels.draft(expected.size_bytes)
+        try:  # who asked for it may have gone meanwhile
+            await trio.lowlevel.checkpoint_if_cancelled()
+        except trio.Cancelled:
+            await self._levels.drop(draft)
+            raise
         if draft is None and expected.size_bytes > self._settings.memory_bytes:
             raise AttachfsError(
                 f"{expected.size_bytes} bytes fit neither the cache directory nor --memory-cache"
@@ -125,7 +133,7 @@ class Downloads:
                 if fill.size_bytes > self._settings.memory_bytes:
                     raise
                 await trio.to_thread.run_sync(fill.move_to, MemorySink(), limiter=self._large)
-                draft.drop()
+                await self._levels.drop(draft)
                 draft = None
                 await self._pumped(fill, download)
             if draft is not None and await self._levels.keep(draft, fill.digest, self._large):
@@ -134,9 +142,11 @@ class Downloads:
             return error
         except OSError as error:
             return AttachfsError(f"{path.path}: no room for a local copy: {error.strerror}")
+        except Exception as error:  # noqa: BLE001 - it ends no other download
+            _log.error("a download ended unexpectedly", path=path.path, exc_info=error)
+            return AttachfsError(f"{path.path}: {type(error).__name__}: {error}")
         finally:
-            if draft is not None:
-                draft.drop()
+            await self._levels.drop(draft)
         return None
 
     async def _pumped(self, fill: Fill, download: endpoints.Download) -> None:

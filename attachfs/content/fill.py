@@ -4,7 +4,8 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 import trio
 
@@ -138,15 +139,16 @@ class Fill:
         Raises `Mismatch` for bytes that are not those expected, `OSError` where the sink fails,
         and what `streams` raises.
         """
+        if self._given_up:  # while it waited for its thread
+            raise Closing("the last reader has gone")
         self._moved_s = self._moved_s or time.monotonic()
         offset = self._digest.size_bytes
         with (
             streams.open(download, offset=offset, patience_s=patience_s) as stream,
-            ThreadPoolExecutor(1) as taker,  # ends before the stream, which owns the chunks
+            _Taker(self._take) as taker,  # ends before the stream, which owns the chunks
         ):
             self._token.run_sync_soon(on_answer)
             self._expected.check_announced(stream.length_bytes)
-            taken: Future[None] | None = None
             again = RunningDigest()
             skip_bytes = self._digest.size_bytes - stream.offset
             for chunk in stream.chunks:
@@ -161,12 +163,8 @@ class Fill:
                     if again.size_bytes < skip_bytes:
                         continue
                     self._check_same(again)
-                # While one chunk is written and hashed, the next one is received and decrypted.
-                if taken is not None:
-                    taken.result()
-                taken = taker.submit(self._take, view)
-            if taken is not None:
-                taken.result()
+                taker.take(view)
+            taker.wait()
         self._expected.check(self._digest.size_bytes, self._digest.hexdigest())
 
     def _take(self, chunk: memoryview) -> None:
@@ -197,6 +195,47 @@ class Fill:
     def _check_same(self, again: RunningDigest) -> None:
         if again.hexdigest() != self._digest.hexdigest():
             raise self._expected.mismatch("the server sent other bytes the second time", None)
+
+
+class _Taker:
+    """Write and hash one chunk while the next one is received and decrypted."""
+
+    def __init__(self, take: Callable[[memoryview], None]) -> None:
+        self._take = take
+        self._thread: ThreadPoolExecutor | None = ThreadPoolExecutor(1)
+        self._taken: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    def take(self, chunk: memoryview) -> None:
+        """Take a chunk, once the one before has been; raises what that one has."""
+        self.wait()
+        if self._thread is not None:
+            try:
+                self._taken = self._thread.submit(self._take, chunk)
+            except RuntimeError:  # the interpreter ends, or there are no more threads
+                # Waits for nothing: what was to be done there never began.
+                self._thread.shutdown(wait=False, cancel_futures=True)
+                self._thread = None
+            else:
+                return
+        self._take(chunk)
+
+    def wait(self) -> None:
+        """Wait until the last chunk has been taken; raises what that has."""
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            taken.result()
 
 
 def _since_s(at_s: float | None) -> float:

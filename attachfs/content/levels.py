@@ -16,6 +16,7 @@ from attachfs.content.verification import Expected
 from attachfs.errors import Mismatch
 
 _DISK_THREADS: Final = 4
+_DROP_S: Final = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -99,6 +100,16 @@ class Levels:
         if self._shared is not None:
             self._shared.offer_stored(stored)
         return True
+
+    async def drop(self, draft: Draft | None) -> None:
+        """Remove a draft, if there is one, also where the caller is cancelled.
+
+        It waits for the ledger, which another process may hold while it evicts: in a thread, and
+        not for ever.
+        """
+        if draft is not None:
+            with trio.move_on_after(_DROP_S, shield=True):
+                await trio.to_thread.run_sync(draft.drop, limiter=self.disk, abandon_on_cancel=True)
 
     async def discard(self, digest: str, error: Exception) -> None:
         """Drop a stored object that turned out damaged or unreadable: it is a miss from now on."""

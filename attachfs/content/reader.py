@@ -1,12 +1,15 @@
 """An open attachment, whatever its bytes come from."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from attachfs.archive.identities import AttachmentPath
 from attachfs.content.body import Body
 from attachfs.content.stored import Damaged
 from attachfs.content.verification import Expected
 from attachfs.errors import AttachfsError
+
+# What is damaged is fetched again; a disk that damages that, too, is of no use.
+_MAX_DAMAGES: Final = 3
 
 
 class Bodies(Protocol):
@@ -47,6 +50,7 @@ class Reader:
         """
         if offset >= self.size_bytes:
             return b""
+        damages = 0
         while True:
             body = self._body
             if body is None:
@@ -61,6 +65,12 @@ class Reader:
             except (Damaged, OSError) as error:
                 self._drop(body)
                 await self._bodies.discard(self.digest, error)
+                damages += 1
+                if damages == _MAX_DAMAGES:
+                    raise AttachfsError(
+                        f"what this machine's disk holds cannot be read: {error}; look at the "
+                        "disk, or give another --cache-dir"
+                    ) from error
             except AttachfsError:
                 self._drop(body)
                 if not body.foreign:

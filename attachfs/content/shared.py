@@ -1,7 +1,7 @@
 """The second level under the disk store: what another host has fetched, if it is there in time."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from math import inf
 from typing import Final, TypeVar
@@ -20,8 +20,11 @@ _LEAST_BYTES_PER_S: Final = 8 * 1024 * 1024  # else the archive may be faster
 _PAUSE_S: Final = 30.0  # after it was out of reach, or slow
 _READS: Final = 16
 _WRITES: Final = 4
-# What waits to be written is in memory; more is not written: somebody fetches it again.
+# What waits to be written is in memory, or holds a file open; more is not written: somebody fetches
+# it again.
 _MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
+_MAX_WAITING_FILES: Final = 64
+_SETTLE_S: Final = 30.0  # without a byte written
 
 _log = structlog.get_logger(__name__)
 
@@ -40,8 +43,9 @@ class SharedStore:
         self._reads = trio.CapacityLimiter(_READS)
         self._writes = trio.CapacityLimiter(_WRITES)
         self._without_until_s = -inf
-        self._waiting_bytes = 0
+        self._waiting_bytes = self._waiting_files = 0
         self._writing = 0
+        self._written_s = time.monotonic()
         self._waiting = trio.lowlevel.ParkingLot()
         self._poisoned: set[str] = set()
 
@@ -62,13 +66,16 @@ class SharedStore:
 
     def offer(self, digest: str, data: bytes) -> None:
         """Have a small verified body written behind."""
-        put = partial(self._folder.put, digest, len(data), [data])
-        self._write_behind(digest, put, held_bytes=len(data))
+        if self._waiting_bytes + len(data) <= _MAX_WAITING_BYTES:
+            put = partial(self._folder.put, digest, len(data), [data])
+            self._write_behind(digest, put, held_bytes=len(data))
 
     def offer_stored(self, body: StoredBody) -> None:
         """Have a large verified body written behind."""
-        put = partial(self._folder.put, body.digest, body.size_bytes, chunks_of(body))
-        self._write_behind(body.digest, put, held_bytes=0)
+        if self._waiting_files < _MAX_WAITING_FILES:
+            chunks = self._noted(chunks_of(body))
+            put = partial(self._folder.put, body.digest, body.size_bytes, chunks)
+            self._write_behind(body.digest, put, held_bytes=0)
 
     async def _tried(self, digest: str, work: Callable[[Callable[[int], None]], T]) -> T | None:
         """Return what comes in time from the folder, in a worker thread; else None."""
@@ -108,17 +115,25 @@ class SharedStore:
         return None
 
     async def settle(self) -> None:
-        """Wait until all that was offered is written, or no more can be for now."""
+        """Wait until all that was offered is written, or no more can be for now.
+
+        Nobody waits for a folder that takes nothing for 30 s.
+        """
         await trio.lowlevel.checkpoint()
+        begun_s = time.monotonic()
         while self._writing and trio.current_time() >= self._without_until_s:
-            await self._waiting.park()
+            left_s = max(begun_s, self._written_s) + _SETTLE_S - time.monotonic()
+            if left_s <= 0:
+                self._do_without(TimeoutError(f"nothing was written for {_SETTLE_S:g} s"))
+                return
+            with trio.move_on_after(left_s):
+                await self._waiting.park()
 
     def _write_behind(self, digest: str, put: Callable[..., None], *, held_bytes: int) -> None:
         if trio.current_time() < self._without_until_s:
             return
-        if self._waiting_bytes + held_bytes > _MAX_WAITING_BYTES:
-            return
         self._waiting_bytes += held_bytes
+        self._waiting_files += not held_bytes
         self._writing += 1
         self._nursery.start_soon(self._write, digest, put, held_bytes)
 
@@ -135,8 +150,16 @@ class SharedStore:
             _log.debug("not written to the shared store", sha256=digest, reason=_text(error))
         finally:
             self._waiting_bytes -= held_bytes
+            self._waiting_files -= not held_bytes
             self._writing -= 1
+            self._written_s = time.monotonic()
             self._waiting.unpark_all()
+
+    def _noted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the chunks of a body as they are written."""
+        for chunk in chunks:
+            yield chunk
+            self._written_s = time.monotonic()
 
     def _do_without(self, error: Exception) -> None:
         if trio.current_time() >= self._without_until_s:

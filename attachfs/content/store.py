@@ -90,6 +90,7 @@ class Store:
         self._lock = threading.Lock()
         self._live: WeakValueDictionary[str, StoredBody] = WeakValueDictionary()
         self._verified: LRUCache[str, Signature] = LRUCache(_MAX_VERIFIED)
+        self._refused: set[str] = set()
 
     @property
     def max_bytes(self) -> int:
@@ -115,10 +116,11 @@ class Store:
         """
         files = removed_bytes = 0
         for draft in self._drafts.iterdir():
-            size_bytes = draft.stat().st_size
-            if _remove_orphan(draft):
-                files += 1
-                removed_bytes += size_bytes
+            with suppress(FileNotFoundError):  # it has been kept, or dropped, meanwhile
+                size_bytes = draft.stat().st_size
+                if _remove_orphan(draft):
+                    files += 1
+                    removed_bytes += size_bytes
         objects, objects_bytes = self._quota.remove(before_ns)
         return files + objects, removed_bytes + objects_bytes
 
@@ -142,6 +144,7 @@ class Store:
         body = StoredBody(os.dup(draft.descriptor), digest.hexdigest(), digest.size_bytes)
         body.trust()
         with self._lock:
+            self._refused.discard(body.digest)
             self._live[body.digest] = body
             self._verified[body.digest] = body.signature
         return body
@@ -173,6 +176,8 @@ class Store:
         """Return the object with that digest, None where there is no whole one of that size."""
         with self._lock:
             body = self._live.get(digest)
+            if digest in self._refused:
+                return None
         if body is not None and body.size_bytes == size_bytes:
             return body
         path = self._path(digest)
@@ -199,15 +204,22 @@ class Store:
             self._verified[body.digest] = body.signature
 
     def discard(self, digest: str, reason: str) -> None:
-        """Remove a damaged object, so that it is a miss."""
+        """Remove a damaged object; it is a miss, also where the disk lets nothing be removed."""
         _log.warning("an object of the store is damaged, it is fetched again", reason=reason)
         path = self._path(digest)
         with self._lock:
             self._live.pop(digest, None)
             self._verified.pop(digest, None)
-        with suppress(OSError):
+        try:
             size_bytes = path.stat().st_size
             path.unlink()
+        except FileNotFoundError:
+            return
+        except OSError:
+            with self._lock:
+                self._refused.add(digest)
+            return
+        with suppress(OSError):
             self._quota.give_back(size_bytes)
 
     def _new_file(self) -> tuple[Path, int]:

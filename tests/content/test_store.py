@@ -2,13 +2,16 @@
 
 import os
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from attachfs.content.store import Store
 from attachfs.content.stored import PIECE_BYTES, RunningDigest, StoredBody
 from tests.support.archives import sha256
+from tests.support.disks import read_only
 from tests.support.locks import before_next_lock
 
 _MIB = 1024 * 1024
@@ -198,3 +201,38 @@ def test_two_stores_share_a_directory(root: Path) -> None:
         thread.join()
     assert wrong == []
     assert _used(root) <= (16 + 4 * 2) * _MIB + 64 * 1024
+
+
+def test_what_cannot_be_removed_is_a_miss_all_the_same(
+    root: Path, expected_warnings: set[str]
+) -> None:
+    """As on a disk that became read-only: whoever looks for it is not to find it for ever."""
+    expected_warnings.add("is damaged")
+    store = _store(root)
+    content = _content(1, 2 * PIECE_BYTES)
+    digest = sha256(content)
+    _keep(store, content)
+    with read_only(root):
+        store.discard(digest, "damaged")
+        assert store.find(digest, len(content)) is None
+    _keep(store, content)
+    assert store.find(digest, len(content)) is not None
+
+
+def test_a_draft_that_is_kept_while_all_is_removed_is_no_trouble(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there when the directory is listed, and not when it is looked at."""
+    store = _store(root)
+    draft = store.create(10)
+    (root / "drafts" / "orphan").write_bytes(b"x")
+    stat = Path.stat
+
+    def drop_and_stat(path: Path, **options: Any) -> os.stat_result:
+        if path.name == draft._path.name:
+            draft.drop()
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", drop_and_stat)
+    files, _ = store.remove(time.time_ns())
+    assert files == 1
