@@ -6,10 +6,11 @@ import threading
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import structlog
 import trio
+from structlog.typing import EventDict
 
 from attachfs.access.opened import Opened, opened
 from attachfs.access.settings import Settings
@@ -45,6 +46,8 @@ class Portal:
         Interrupted (Ctrl-C), it is cancelled. May be called from any thread but the portal's own,
         also from several at the same time. Raises `Closing` once the process ends.
         """
+        if not self.is_open:
+            raise _closed()
         future: Future[T] = Future()
         scope = trio.CancelScope()
 
@@ -80,6 +83,8 @@ class Portal:
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """Have a function called; never waits, raises nothing."""
+        if not self.is_open:  # in a fork, its locks may be held for ever
+            return
         with suppress(trio.RunFinishedError):
             self._token.run_sync_soon(function)
 
@@ -151,12 +156,20 @@ def _be_quiet() -> None:
         structlog.configure(
             processors=[
                 structlog.stdlib.filter_by_level,
+                _without_retries,
                 structlog.processors.format_exc_info,
                 structlog.processors.KeyValueRenderer(key_order=["event"]),
             ],
             logger_factory=structlog.stdlib.LoggerFactory(),
             wrapper_class=structlog.stdlib.BoundLogger,
         )
+
+
+def _without_retries(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Drop what stamina says of each attempt: an outage has a line of its own."""
+    if event["event"] == "stamina.retry_scheduled":
+        raise structlog.DropEvent
+    return event
 
 
 def _begin_anew() -> None:

@@ -4,7 +4,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -26,24 +26,50 @@ _SCHEMA: Final = (
 _PRAGMAS: Final = ("PRAGMA synchronous=OFF", "PRAGMA mmap_size=0", "PRAGMA cache_size=-4096")
 GET: Final = "SELECT value, at_s FROM entries WHERE key=?"
 _BUSY_S: Final = 0.5
+_OPEN_S: Final = 10.0
 
 _log = structlog.get_logger(__name__)
 
 
 class Database(NamedTuple):
-    """Hold the connections; in memory (`path` None) they are one."""
+    """Hold the connections; in memory (`path` None) they are one.
+
+    `identity` is the device and inode of the file.
+    """
 
     path: Path | None
     reader: sqlite3.Connection
     writer: sqlite3.Connection
+    identity: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        """Close both."""
+        for connection in (self.reader, self.writer):
+            with suppress(sqlite3.Error):
+                connection.close()
 
 
-def open_database(path: Path | None, damage: sqlite3.Error | None = None) -> Database:
-    """Open a file, anew where it is damaged, or else memory."""
+def open_database(
+    path: Path | None, damage: sqlite3.Error | None = None, before: Database | None = None
+) -> Database:
+    """Open a file, anew where it is damaged, or else memory; close the one `before`.
+
+    Where somebody else has begun anew what was found damaged, that is opened.
+    """
+    with closing(before) if before is not None else nullcontext():
+        return _opened(path, damage, before)
+
+
+def _opened(path: Path | None, damage: sqlite3.Error | None, before: Database | None) -> Database:
     if path is not None:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with alone(path.parent):
+                # While it is open, no other file has its inode's number.
+                if before is not None and before.identity not in (None, _identity(path)):
+                    damage = None
+                if before is not None:
+                    before.close()
                 try:
                     if damage is None:
                         return _open_file(path)
@@ -70,7 +96,8 @@ def _open_file(path: Path) -> Database:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     path.chmod(0o600)
     with ExitStack() as on_failure:
-        writer = on_failure.enter_context(closing(_connect(path)))
+        # Others may read all of it just now: in memory it would be for as long as we live.
+        writer = on_failure.enter_context(closing(_connect(path, _OPEN_S)))
         reader = on_failure.enter_context(closing(_connect(path)))
         for pragma in _PRAGMAS:
             writer.execute(pragma)
@@ -90,12 +117,20 @@ def _open_file(path: Path) -> Database:
             raise sqlite3.DatabaseError(f"its format is {version}, not {_FORMAT}")
         reader.execute(GET, (b"",)).fetchall()
         reader.execute("PRAGMA busy_timeout=0")
+        writer.execute(f"PRAGMA busy_timeout={_BUSY_S * 1000:.0f}")
         on_failure.pop_all()
-    return Database(path, reader, writer)
+    return Database(path, reader, writer, _identity(path))
 
 
-def _connect(path: Path | str) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+def _identity(path: Path) -> tuple[int, int] | None:
+    with suppress(FileNotFoundError):
+        status = path.stat()
+        return status.st_dev, status.st_ino
+    return None
+
+
+def _connect(path: Path | str, timeout_s: float = _BUSY_S) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
 
 
 @contextmanager

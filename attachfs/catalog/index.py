@@ -259,13 +259,13 @@ class Index:
 
     def _recover(self, trouble: sqlite3.Error) -> None:
         """Begin anew, the first time that the file is damaged; else go on in memory."""
-        self._disconnect()
+        before = self._taken()
         path = self._path
         damage = trouble if is_damage(trouble) and not self._begun_anew else None
         if damage is None and path is not None:
             _log.warning("the index lives in memory", path=str(path), reason=str(trouble))
             path = None
-        database = open_database(path, damage)
+        database = open_database(path, damage, before)
         self._begun_anew = True
         self._path = database.path
         with self._read_lock:
@@ -273,12 +273,15 @@ class Index:
             self._trouble = None
 
     def _disconnect(self) -> None:
+        database = self._taken()
+        if database is not None:
+            database.close()
+
+    def _taken(self) -> Database | None:
+        """Return the connections, which nobody uses from now on."""
         with self._read_lock:
             database, self._database = self._database, None
-        if database is not None:
-            for connection in (database.reader, database.writer):
-                with suppress(sqlite3.Error):
-                    connection.close()
+        return database
 
 
 def _transact(database: Database, batch: dict[bytes, _Change]) -> None:

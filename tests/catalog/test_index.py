@@ -330,7 +330,7 @@ async def test_where_sqlite_has_no_wal_it_lives_in_memory(
     """As on network homes: without one, readers would wait for writers."""
     expected_warnings.add(_MEMORY)
 
-    def without_wal(_path: object) -> sqlite3.Connection:
+    def without_wal(_path: object, _timeout_s: float = 0) -> sqlite3.Connection:
         return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
     monkeypatch.setattr(database, "_connect", without_wal)
@@ -591,3 +591,18 @@ def test_processes_that_begin_at_once_share_one_file(path: Path) -> None:
     ]
     assert [process.communicate("")[0] for process in processes] == ["True\n"] * 4
     assert _kept(path, b"0", b"1", b"2", b"3") == [(b"value", 1.0)] * 4
+
+
+async def test_what_another_has_begun_anew_is_gone_on_with(
+    path: Path, opened: Callable[[Path | None], Index], expected_warnings: set[str]
+) -> None:
+    """Two notice the same damage: what the first has written since is not thrown away."""
+    expected_warnings.add(_ANEW)
+    one, other = opened(path), opened(path)
+    for index, key in ((one, b"a"), (other, b"b")):
+        index._trouble = sqlite3.DatabaseError("database disk image is malformed")
+        index.put(key, b"value", 1.0)
+        await index.settle()
+    one.put(b"c", b"value", 1.0)
+    await one.settle()
+    assert _kept(path, b"a", b"b", b"c") == [Entry(b"value", 1.0)] * 3
