@@ -3,6 +3,7 @@
     report.parquet/
       _report.json             what was asked for, since when, until when, and the counts
       part-00000001.parquet    a row a finding, and in its metadata, what it covers
+      part-again-1.parquet     what could not be read: where the server was away, another run can
       ...
 
 A file is written under another name and renamed: so each is whole, and what it covers is in no
@@ -13,7 +14,7 @@ import fcntl
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -27,6 +28,7 @@ from attachfs.errors import UsageError
 
 SUFFIX: Final = ".parquet"
 _HEAD: Final = "_report.json"
+_AGAIN: Final = "part-again-"
 _COVERS: Final = b"attachfs.covers"
 # No more than these, or of so long, is lost where the program is killed: 10 M rows in three days
 # are 4,000 files.
@@ -72,7 +74,8 @@ class Head(msgspec.Struct, kw_only=True):
 class ParquetReport:
     """Write findings to a directory, as a context manager; one process at a time.
 
-    `now_s` is a monotonic clock in seconds. Raises `UsageError` for a directory that is something
+    What could not be read is in the report, too, and is not covered. `now_s` is a monotonic clock
+    in seconds. Raises `UsageError` for a directory that is something
     else, whole already, or being written.
     """
 
@@ -83,6 +86,8 @@ class ParquetReport:
         self._findings: list[Finding] = []
         self._covering: list[Finding] = []
         self._covers: list[str] = []
+        self._again: list[Finding] = []
+        self._agains = 0
         self._number = 0
         self._head: Head | None = None
         self.counts: Counter[Verdict] = Counter(dict.fromkeys(Verdict, 0))
@@ -142,6 +147,9 @@ class ParquetReport:
                     f"{_text(before)}, not {_text(now)}; ask for the same again, or give "
                     "another name"
                 )
+        if self._head.ended:
+            self._head = msgspec.structs.replace(self._head, ended="")
+            self._write_head()
         return self._read_parts()
 
     def add(self, finding: Finding) -> None:
@@ -150,19 +158,35 @@ class ParquetReport:
 
     def cover(self, paths: tuple[str, ...]) -> None:
         """Take note that all findings of what is at and below paths have been added."""
+        again = {
+            _piece_of(finding.path, paths)
+            for finding in self._covering
+            if finding.verdict is Verdict.UNREADABLE
+        }
         for finding in self._covering:
             self._count(Verdict(finding.verdict), finding.size_bytes)
-        self._findings += self._covering
+            is_again = _piece_of(finding.path, paths) in again
+            (self._again if is_again else self._findings).append(finding)
         self._covering = []
-        self._covers += paths
+        self._covers += [path for path in paths if path not in again]
+        if len(self._again) >= _ROWS:
+            self._write_again()
         if len(self._findings) >= _ROWS or self._now_s() - self._written_s >= _WRITE_S:
             self._write_part()
 
     def end(self, ended: str) -> None:
-        """Say that the report is whole; what was added since the last cover is part of it."""
+        """Say that all has been looked at.
+
+        The report is whole unless something could not be read, of which what was added since the
+        last cover is: directories.
+        """
         assert self._head is not None  # noqa: S101 - it was begun
-        self.cover(())
         self._write_part()
+        for finding in self._covering:
+            self._count(Verdict(finding.verdict), finding.size_bytes)
+        self._again += self._covering
+        self._covering = []
+        self._write_again()
         self._head = msgspec.structs.replace(
             self._head,
             ended=ended,
@@ -180,7 +204,7 @@ class ParquetReport:
         try:
             head = msgspec.json.decode((self._target / _HEAD).read_bytes(), type=Head)
         except FileNotFoundError:
-            if any(self._target.iterdir()):
+            if any(file.name != f".{_HEAD}" for file in self._target.iterdir()):
                 raise UsageError(
                     f"{self._target} is a directory with other things in it; give another name"
                 ) from None
@@ -191,7 +215,7 @@ class ParquetReport:
             ) from error
         except OSError as error:
             raise self._unusable(error) from error
-        if head.ended:
+        if head.ended and not head.counts.get(Verdict.UNREADABLE):
             raise UsageError(
                 f"{self._target} is a whole report, of {head.ended}; give another name, "
                 "or remove it"
@@ -203,42 +227,58 @@ class ParquetReport:
         for file in self._target.iterdir():
             if file.name.startswith(".part-"):
                 file.unlink()  # whoever wrote it was killed
-            if not file.name.startswith("part-"):
-                continue
-            try:
-                table = pq.read_table(file, columns=["verdict", "size_bytes"])
-                covered += msgspec.json.decode(table.schema.metadata[_COVERS], type=list[str])
-                number = int(file.stem.removeprefix("part-"))
-            except (
-                OSError,
-                KeyError,
-                ValueError,
-                pa.ArrowException,
-                msgspec.MsgspecError,
-            ) as error:
-                raise UsageError(
-                    f"{file} is damaged ({error}); remove it, and what it covered is done again"
-                ) from error
-            self._number = max(self._number, number)
-            columns = table.to_pydict()
-            for verdict, size_bytes in zip(columns["verdict"], columns["size_bytes"], strict=True):
-                self._count(Verdict(verdict), size_bytes)
+            if file.name.startswith(_AGAIN):
+                file.unlink()
+            elif file.name.startswith("part-"):
+                covered += self._read_part(file)
         return frozenset(covered)
+
+    def _read_part(self, file: Path) -> list[str]:
+        """Count what is in a part, and return what it covers."""
+        try:
+            table = pq.read_table(file, columns=["verdict", "size_bytes"])
+            covered = msgspec.json.decode(table.schema.metadata[_COVERS], type=list[str])
+            number = int(file.stem.removeprefix("part-"))
+            columns = table.to_pydict()
+            verdicts = [Verdict(verdict) for verdict in columns["verdict"]]
+        except (
+            OSError,
+            KeyError,
+            TypeError,
+            ValueError,
+            pa.ArrowException,
+            msgspec.MsgspecError,
+        ) as error:
+            raise UsageError(
+                f"{file} is damaged ({error}); remove it, and what it covered is done again"
+            ) from error
+        self._number = max(self._number, number)
+        for verdict, size_bytes in zip(verdicts, columns["size_bytes"], strict=True):
+            self._count(verdict, size_bytes)
+        return covered
 
     def _write_part(self) -> None:
         if not self._findings and not self._covers:
             return
-        rows = [msgspec.to_builtins(finding) for finding in self._findings]
-        schema = _SCHEMA.with_metadata({_COVERS: msgspec.json.encode(self._covers)})
         self._number += 1
-        name = f"part-{self._number:08}{SUFFIX}"
+        self._write_rows(f"part-{self._number:08}{SUFFIX}", self._findings, self._covers)
+        self._findings, self._covers = [], []
+        self._written_s = self._now_s()
+
+    def _write_again(self) -> None:
+        if self._again:
+            self._agains += 1
+            self._write_rows(f"{_AGAIN}{self._agains}{SUFFIX}", self._again, [])
+            self._again = []
+
+    def _write_rows(self, name: str, findings: list[Finding], covers: list[str]) -> None:
+        rows = [msgspec.to_builtins(finding) for finding in findings]
+        schema = _SCHEMA.with_metadata({_COVERS: msgspec.json.encode(covers)})
 
         def write(draft: Path) -> None:
             pq.write_table(pa.Table.from_pylist(rows, schema=schema), draft, compression="zstd")
 
         self._write(name, write)
-        self._findings, self._covers = [], []
-        self._written_s = self._now_s()
 
     def _write_head(self) -> None:
         data = msgspec.json.format(msgspec.json.encode(self._head), indent=2)
@@ -264,6 +304,16 @@ class ParquetReport:
             f"cannot write the report to {self._target}: {error.strerror or error}; "
             "give another name"
         )
+
+
+def _piece_of(path: str, pieces: Container[str]) -> str:
+    """Return the piece that a path is at or below; the path itself where that is in none."""
+    at = path
+    while at not in pieces:
+        at, slash, _ = at.rpartition("/")
+        if not slash:
+            return path
+    return at
 
 
 def _text(value: object) -> str:

@@ -1,5 +1,6 @@
 """The command `attachfs` itself: its subcommands, and how a mistake ends."""
 
+import errno
 import gc
 import importlib
 import os
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 _FAILED: Final = 1  # as the commands have it that could not do all of it
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BROKEN_PIPE: Final = 128 + signal.SIGPIPE  # as shells have it
 # Modules make 50,000 objects that stay: collecting garbage among them took a tenth of each start.
 _GARBAGE_THRESHOLD: Final = 10_000
@@ -129,6 +131,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except AttachfsError as error:
         print(f"attachfs: {error}", file=sys.stderr)
+        sys.exit(_FAILED)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        print(f"attachfs: cannot write the output: {error.strerror}", file=sys.stderr)
         sys.exit(_FAILED)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(interrupted())

@@ -116,11 +116,13 @@ def team(
             "such as assets/, outside of a mount"
         )
     try:
-        from attachfs.cluster.crew import Crew
+        from attachfs.cluster.crew import Crew, check_url
     except ImportError as error:
         raise ClusterTrouble(
             f"there is no Dask ({error.name}); run: pip install 'attachfs[dask]'"
         ) from error
+    if scheduler is not None:
+        check_url(scheduler)
     crew = Crew(
         workers=workers,
         scheduler=scheduler,

@@ -162,7 +162,7 @@ def _into_directory(
 ) -> int:
     """Verify what is not in a report yet, and write it down as it comes; return the exit status."""
     from attachfs.audit.events import Begun, Checked, Covered
-    from attachfs.audit.report import is_well
+    from attachfs.audit.report import Verdict, is_well
 
     try:
         from attachfs.audit.parquet import ParquetReport
@@ -190,6 +190,8 @@ def _into_directory(
     _verify(work, job, take, quiet=False, done=done)
     report.end(_now())
     click.echo(_summary(report.counts, report.verified_bytes))
+    if report.counts[Verdict.UNREADABLE]:
+        click.echo("attachfs: the same command tries again what was unreadable", err=True)
     return 0 if is_well(report.counts) else 1
 
 

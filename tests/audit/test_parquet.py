@@ -5,7 +5,9 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.dataset
+import pyarrow.parquet
 import pytest
 
 from attachfs.audit.parquet import ParquetReport
@@ -175,5 +177,59 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
     with (
         ParquetReport(target) as report,
         pytest.raises(UsageError, match=r"part-00000001\.parquet is damaged"),
+    ):
+        report.begin(*_ASKED)
+
+
+def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
+    """It is in the report, whose end is told; and the same command does those pieces anew."""
+    target = tmp_path / "report.parquet"
+    pieces = ("assets/a", "assets/b")
+    with ParquetReport(target) as report:
+        report.begin(*_ASKED)
+        report.add(_finding("assets/a/1"))
+        report.add(_finding("assets/b/1"))
+        report.add(_finding("assets/b/events/e/2", Verdict.UNREADABLE))
+        report.cover(pieces)
+        report.add(_finding("assets", Verdict.UNREADABLE))
+        report.end(_ENDED)
+    assert [row["path"] for row in _rows(target)] == [
+        "assets",
+        "assets/a/1",
+        "assets/b/1",
+        "assets/b/events/e/2",
+    ]
+    assert json.loads((target / "_report.json").read_bytes())["counts"]["unreadable"] == 2
+    with ParquetReport(target) as report:
+        assert report.begin(*_ASKED) == {"assets/a"}
+        assert json.loads((target / "_report.json").read_bytes())["ended"] == ""
+        report.add(_finding("assets/b/1"))
+        report.add(_finding("assets/b/events/e/2"))
+        report.cover(pieces[1:])
+        report.end(_ENDED)
+    assert [row["verdict"] for row in _rows(target)] == ["verified"] * 3
+    assert report.counts[Verdict.VERIFIED] == 3
+    with pytest.raises(UsageError, match="is a whole report"), ParquetReport(target):
+        pass
+
+
+def test_a_run_that_ended_before_it_began_is_begun_again(tmp_path: Path) -> None:
+    """Killed, or without room, while it wrote what it is about."""
+    (tmp_path / "._report.json").write_bytes(b"{")
+    with ParquetReport(tmp_path) as report:
+        assert report.begin(*_ASKED) == frozenset()
+
+
+@pytest.mark.parametrize("column", ["verdict", "other"])
+def test_a_part_of_somebody_elses_is_named(tmp_path: Path, column: str) -> None:
+    """Without what it covers, or with verdicts that are none."""
+    target = tmp_path / "report.parquet"
+    with ParquetReport(target) as report:
+        report.begin(*_ASKED)
+    table = pa.table({column: ["strange"], "size_bytes": [1]})
+    pyarrow.parquet.write_table(table, target / "part-00000007.parquet")
+    with (
+        ParquetReport(target) as report,
+        pytest.raises(UsageError, match=r"part-00000007.parquet is damaged"),
     ):
         report.begin(*_ASKED)

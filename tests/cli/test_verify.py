@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -77,6 +78,56 @@ def test_what_was_covered_is_not_done_again(
     rows = rows_of(report)
     assert len({row["path"] for row in rows}) == len(rows) == 2 * _ASSETS
     assert [row for row in rows if row in covered] == covered
+
+
+def test_what_could_not_be_read_is_tried_again(run: Run, archive: Steering, tmp_path: Path) -> None:
+    """A server that was away, or in trouble, has not spoilt the report."""
+    environment = _environment(archive, tmp_path / "home")
+    report = tmp_path / "report.parquet"
+    words = ("verify", "assets", "--log-level=error", "--report", report)
+    archive.fail_next(path_regex=SAMPLE["blob:container-photo"], status=500, times=99)
+    done = run(*PROGRAM, *words, env=environment)
+    assert done.returncode == 1
+    assert "unreadable" in done.stdout
+    assert "the same command tries again" in done.stderr
+    archive.reset()
+    done = run(*PROGRAM, *words, env=environment)
+    assert "unreadable" not in done.stdout
+    assert {row["verdict"] for row in rows_of(report)} == {"verified", "bad scan"}
+    done = run(*PROGRAM, *words, env=environment)
+    assert done.returncode == 2
+    assert "is a whole report" in sentence(done)
+
+
+def test_what_was_not_there_yet_is_not_missing(run: Run, archive: Steering, tmp_path: Path) -> None:
+    """The archive is verified as it was at a time, when it had fewer assets."""
+    environment = _environment(archive, tmp_path / "home")
+    done = run(*PROGRAM, "verify", "as-of/2024-06-01T12:00:00Z", env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("verified: ")
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [("ls", "assets"), ("verify", "assets", "--json")])
+def test_output_that_cannot_be_written_is_told(
+    archive: Steering, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """By a sentence, whatever was to be written."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*PROGRAM, *words],
+            env=_environment(archive, tmp_path / "home"),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "attachfs: cannot write the output: No space left on device"
+    )
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.mount
