@@ -1,7 +1,11 @@
 """A cluster to work on: processes on this machine, or one that exists."""
 
+import asyncio
 import logging
+import re
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,8 +14,10 @@ from typing import Any, Final
 
 import dask.config
 from distributed import Client, LocalCluster, Security
+from distributed.comm.core import connect
 
 from attachfs.errors import ClusterTrouble
+from attachfs.wording import printable
 
 # While one part is looked into, another one's attachments are under way.
 THREADS_PER_WORKER: Final = 2
@@ -24,6 +30,7 @@ _CONFIGURATION: Final[dict[str, Any]] = {
     # MALLOC_TRIM_THRESHOLD_ among them: memory was given back after every body, and had anew.
     "distributed.nanny.pre-spawn-environ": {},
 }
+_URL: Final = re.compile(r"(tcp|tls|ws|wss|ucx)://([\w.-]+|\[[0-9a-fA-F:.]+\]):\d+")
 _CONNECT_S: Final = 5.0
 _WORKERS_S: Final = 30.0
 
@@ -81,36 +88,87 @@ def _quiet() -> None:
 def _local(workers: int, *, dashboard: bool) -> Iterator[Client]:
     # Whoever can talk to a scheduler can have it run anything: TLS keeps other users out.
     security = Security.temporary()
-    with (
-        tempfile.TemporaryDirectory(prefix="attachfs-", ignore_cleanup_errors=True) as directory,
-        dask.config.set({**_CONFIGURATION, "temporary-directory": directory}),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=THREADS_PER_WORKER,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            scheduler_kwargs={"dashboard": dashboard},
-            worker_dashboard_address=None,
-            memory_limit=None,  # our caches have limits of their own
-            security=security,
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, security=security, set_as_default=False) as client,
-    ):
-        yield client
+    # Without its dashboard, a scheduler would still tell any user of this machine what it does.
+    routes: dict[str, Any] = {} if dashboard else {"distributed.scheduler.http.routes": []}
+    with ExitStack() as stack:
+        with _undisturbed():
+            directory = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="attachfs-", ignore_cleanup_errors=True)
+            )
+            stack.enter_context(
+                dask.config.set({**_CONFIGURATION, **routes, "temporary-directory": directory})
+            )
+            cluster = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=THREADS_PER_WORKER,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
+                    scheduler_kwargs={"dashboard": dashboard},
+                    worker_dashboard_address=None,
+                    memory_limit=None,  # our caches have limits of their own
+                    security=security,
+                    preload=["attachfs.cluster.deaf"],
+                    silence_logs=logging.CRITICAL,
+                )
+            )
+            client = stack.enter_context(Client(cluster, security=security, set_as_default=False))
+        try:
+            yield client
+        finally:
+            with _undisturbed():
+                stack.close()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Have Ctrl-C wait until the block ends: Dask told in tracebacks of what it had half begun."""
+    before = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or before is not signal.default_int_handler:
+        yield
+        return
+    heard: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for number in heard[:1]:
+            signal.raise_signal(number)
 
 
 @contextmanager
 def _connected(url: str) -> Iterator[Client]:
     try:
+        asyncio.run(asyncio.wait_for(_answer(url), _CONNECT_S))
         client = Client(url, timeout=_CONNECT_S, set_as_default=False)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, TypeError, ImportError, TimeoutError) as error:
         raise ClusterTrouble(
             f"no Dask scheduler answers at {url}: {str(error) or type(error).__name__}; check "
             "--scheduler, and Dask's own configuration where it wants TLS"
         ) from error
     with client:
         yield client
+
+
+def check_url(url: str) -> None:
+    """Raise `ClusterTrouble` for what is no scheduler's URL: Dask's own errors name no remedy."""
+    if not _URL.fullmatch(url):
+        raise ClusterTrouble(
+            f"{printable(url)!r} is no scheduler's URL; it should look like tcp://10.0.0.1:8786, "
+            "or tls://..."
+        )
+
+
+async def _answer(url: str) -> None:
+    """Wait for a scheduler's answer; a client would wait for one that never comes."""
+    connection = await connect(url, timeout=_CONNECT_S, **Security().get_connection_args("client"))
+    try:
+        await connection.write({"op": "identity", "n_workers": 0, "reply": True})
+        await connection.read()
+    finally:
+        connection.abort()
 
 
 def _check_workers(client: Client, url: str) -> None:

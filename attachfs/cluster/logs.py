@@ -47,6 +47,8 @@ def end_relay(client: Client, run: str) -> None:
 
 
 def _pass_on(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    if event["event"] == "stamina.retry_scheduled":  # each attempt of an outage, or a rate limit
+        raise structlog.DropEvent
     said = {name: str(value) for name, value in event.items()}
     for tell_run in tuple(_TELLING.values()):
         tell_run(said)

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 import platformdirs
 import trio
+from cachetools import LRUCache
 from distributed import Semaphore
 
 from attachfs.access.cache_directory import make_cache
@@ -25,10 +26,12 @@ from attachfs.access.settings import Settings
 from attachfs.audit.events import Event, Progress
 from attachfs.audit.parts import PartialJob, told
 from attachfs.cluster import logs, slowing
-from attachfs.errors import AttachfsError
+from attachfs.errors import AttachfsError, Closing
 
 _LEASE_WAIT_S: Final = 3600.0
 _SWITCH_S: Final = 0.0005
+# A run that goes on and has nothing for this worker for so long opens it again.
+_IDLE_S: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +91,16 @@ def heed(run: str, retry_after_s: float | None) -> None:
 
 async def end(run: str) -> None:
     """Close what this worker has open for a run; a worker that goes on is of others' use."""
-    opened = _OPEN.pop(run, None)
-    if opened is not None:
-        await asyncio.to_thread(opened.close)
+    await asyncio.to_thread(_end, run)
     logs.tell_no_more(run)
 
 
 class _Open:
-    """Hold an archive that is open for a run."""
+    """Hold an archive that is open for a run: `parts` are under way, the last until `used_s`."""
 
     def __init__(self, order: Order) -> None:
+        self.parts = 0
+        self.used_s = time.monotonic()
         forbid_core_dumps()
         raise_descriptor_limit()
         share_heap()
@@ -124,7 +127,26 @@ class _Open:
 
 
 _OPEN: Final[dict[str, _Open]] = {}
+# Parts that still wait for their turn when their run ends are not to begin it again.
+_ENDED: Final[LRUCache[str, bool]] = LRUCache(1_000)
 _LOCK: Final = Lock()
+
+
+def _end(run: str) -> None:
+    with _LOCK:
+        _ENDED[run] = True
+        opened = _OPEN.pop(run, None)
+    if opened is not None:
+        opened.close()
+
+
+def _close_idle() -> None:
+    """Close what runs have open whose end nobody tells us of: their client was killed."""
+    for run, opened in list(_OPEN.items()):
+        if not opened.parts and time.monotonic() - opened.used_s > _IDLE_S:
+            del _OPEN[run]
+            logs.tell_no_more(run)
+            opened.close()
 
 
 @lru_cache(maxsize=4)
@@ -135,9 +157,13 @@ def _order(packed: bytes) -> Order:
 
 def _opened(order: Order) -> _Open:
     with _LOCK:
+        if order.run in _ENDED:
+            raise Closing("the run has ended")
         opened = _OPEN.get(order.run)
         if opened is None or not opened.portal.is_open:
+            _close_idle()
             opened = _OPEN[order.run] = _Open(order)
+        opened.parts += 1
         return opened
 
 
@@ -146,7 +172,12 @@ def _done(order: Order, paths: tuple[str, ...]) -> Done:
     with _lease_of(f"attachfs {order.settings.url}", order.leases).shared():
         opened = _opened(order)
         begun_s = time.monotonic()
-        events = opened.portal.call(_told, opened.portal.opened, job, opened.slots)
+        try:
+            events = opened.portal.call(_told, opened.portal.opened, job, opened.slots)
+        finally:
+            with _LOCK:
+                opened.parts -= 1
+                opened.used_s = time.monotonic()
         return Done(tuple(events), time.monotonic() - begun_s)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -179,13 +180,25 @@ def test_a_cut_leaves_nobody_at_work(
     with running(*arguments, env=environment, patience_s=_PATIENCE_S) as process:
         until(lambda: len(slow.paths(BLOB_PATHS)) > 20)
         with workers_of(process.pid) as workers:
+            for worker in workers if ended_by is signal.SIGINT else ():  # as a terminal does
+                worker.send_signal(ended_by)
             process.send_signal(ended_by)
             _, err = process.communicate(timeout=PATIENCE_S)
         assert not any(worker.is_running() for worker in workers)
-    assert process.returncode == 128 + ended_by
-    assert "Traceback" not in err
+    assert (process.returncode, err.strip()) == (128 + ended_by, "")
     assert len(rows_of(report)) >= _PER_ASSET
     assert json.loads((report / "_report.json").read_bytes())["ended"] == ""
+
+
+@pytest.mark.parametrize("after_s", [0.5, 1.5, 2.5])
+def test_a_cut_at_the_start_says_nothing(slow: Steering, home: Path, after_s: float) -> None:
+    """Whatever of the cluster is there by then."""
+    environment = _environment(slow, home)
+    with running("verify", "assets", "--workers", "2", env=environment) as process:
+        time.sleep(after_s)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=_PATIENCE_S)
+    assert (process.returncode, out, err.strip()) == (130, "", "")
 
 
 @pytest.mark.parametrize(
@@ -220,6 +233,30 @@ def test_a_token_that_is_in_no_file_is_not_handed_to_workers(archive: Steering, 
     done = _run(environment, "verify", "assets", "--workers", "1")
     assert done.returncode == 22
     assert "--token-file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "foo", "tcp://127.0.0.1", "http://127.0.0.1:1", "tcp://127.0.0.1:1/", "tcp://\x1b:1"],
+)
+def test_what_is_no_schedulers_url_is_told(archive: Steering, home: Path, url: str) -> None:
+    """At once, with one that would be."""
+    done = _run(_environment(archive, home), "verify", "assets", "--scheduler", url)
+    assert done.returncode == 51
+    assert "it should look like tcp://10.0.0.1:8786" in sentence(done)
+    assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "tls"])
+def test_somebody_else_is_not_waited_for(archive: Steering, home: Path, scheme: str) -> None:
+    """A server that is no scheduler, or says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"{scheme}://127.0.0.1:{server.getsockname()[1]}"
+        begun_s = time.monotonic()
+        done = _run(_environment(archive, home), "verify", "assets", "--scheduler", url)
+    assert done.returncode == 51
+    assert f"no Dask scheduler answers at {url}" in sentence(done)
+    assert time.monotonic() - begun_s < 30
 
 
 def test_a_scheduler_that_is_not_there_is_told(archive: Steering, home: Path) -> None:
