@@ -110,6 +110,8 @@ def _place(text: str) -> tuple[Path | None, str]:
     from attachfs.mount.mountpoint import locate
     from attachfs.tree.names import VIEWS
 
+    if not text:  # as a variable that is not set; the current directory is `.`
+        raise UsageError("a PATH is empty; outside of a mount, the whole archive is .")
     try:
         path = Path(text).absolute()
         locate(path)

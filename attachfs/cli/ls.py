@@ -15,7 +15,7 @@ _FILES: Final = frozenset({"attachment", "sidecar", "record", "checksums"})
 
 
 @click.command("ls")
-@click.argument("path", default="", shell_complete=complete_mounted_path)
+@click.argument("path", default=".", shell_complete=complete_mounted_path)
 @click.option("--long", "-l", "details", is_flag=True, help="Show kind, size in bytes and time.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.  [default: no]")
 @archive_options

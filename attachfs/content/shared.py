@@ -46,6 +46,7 @@ class SharedStore:
         self._waiting_bytes = self._waiting_files = 0
         self._writing = 0
         self._written_s = time.monotonic()
+        self._told = False
         self._waiting = trio.lowlevel.ParkingLot()
         self._poisoned: set[str] = set()
 
@@ -147,7 +148,9 @@ class SharedStore:
             )
             self._poisoned.discard(digest)
         except Exception as error:  # noqa: BLE001 - of whatever library is behind it
-            _log.debug("not written to the shared store", sha256=digest, reason=_text(error))
+            tell = _log.debug if self._told else _log.warning
+            self._told = True
+            tell("not written to the shared store", sha256=digest, reason=_text(error))
         finally:
             self._waiting_bytes -= held_bytes
             self._waiting_files -= not held_bytes

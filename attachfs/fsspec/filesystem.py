@@ -142,8 +142,11 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
     ) -> Iterator[Any]:
         """Yield directories, their directories and files; sizes only in detail.
 
-        `on_error` is for all directories, where fsspec's own walk has it for the first alone.
+        `on_error` is for all directories, where fsspec's own walk has it for the first alone; and
+        what is omitted is what is not there, or may not be seen: a server that is away is an error.
         """
+        if on_error == "omit":
+            on_error = _omit
         options.setdefault("sizes", options.get("detail", False))
         on_error = options.setdefault("on_error_below", on_error)
         yield from super().walk(path, maxdepth, topdown, on_error, **options)
@@ -285,6 +288,8 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
     ) -> ArchivistFile:
         if mode != "rb":
             self._refuse(path)
+        if block_size is not None and block_size < 1:
+            raise ValueError("block_size must be at least 1")
         options.pop("autocommit", None)
         return ArchivistFile(
             self, path, block_size=block_size, cache_options=cache_options, **options
@@ -351,3 +356,9 @@ def _answer(result: bytes | AttachfsError, path: str, on_error: str) -> bytes | 
     if on_error != "return":
         raise error
     return error
+
+
+def _omit(error: OSError) -> None:
+    """Take what a walk leaves out; raise what tells nothing of what there is."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
+        raise error

@@ -304,6 +304,7 @@ def test_a_reader_that_has_enough_is_left_alone(direct: Place) -> None:
         (("verify", "assets", "--report", "r.pdf"), "must end in .html or .json"),
         (("verify", "assets", "--report", "/proc/r.json"), "cannot write the report"),
         (("prefetch", "assets/nothing"), "'nothing' is no asset's UUID"),
+        (("verify", ""), "a PATH is empty; outside of a mount, the whole archive is ."),
     ],
 )
 def test_a_mistake_is_told_in_a_sentence(

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -357,10 +358,21 @@ def test_a_server_that_is_away_is_not_taken_for_deleted(
         fs = ArchivistFileSystem(**options_of(running), timeout="1s", metadata_ttl=0, stale_ok=0)
         assert fs.exists(path)
         stack.close()
-        for ask in (fs.exists, fs.isfile, fs.isdir, fs.find, fs.cat_file):
+        for ask in (fs.exists, fs.isfile, fs.isdir, fs.find, fs.cat_file, _walked_by(fs)):
             with pytest.raises(OSError) as caught:  # noqa: PT011 - the errno tells
                 ask(path)
             assert caught.value.errno == errno.EHOSTUNREACH
+
+
+def _walked_by(fs: ArchivistFileSystem) -> Callable[[str], object]:
+    return lambda path: list(fs.walk(path))
+
+
+def test_a_block_holds_a_byte_at_least(fs: ArchivistFileSystem) -> None:
+    """Blocks of -1 were the file without its last byte."""
+    for size_bytes in (0, -1):
+        with pytest.raises(ValueError, match="block_size"):
+            fs.open(_CERTIFICATE, block_size=size_bytes)
 
 
 def test_directories_that_cannot_be_walked_are_told(
