@@ -64,6 +64,11 @@ def _run(environment: dict[str, str], *arguments: object) -> Done:
     )
 
 
+def _said(err: str) -> list[str]:
+    """Return the lines that say more than how far it is, which a slow machine has time to say."""
+    return [line for line in err.splitlines() if line and not line.startswith("attachfs: verify:")]
+
+
 def _verified_alone(environment: dict[str, str], file: Path) -> list[dict[str, Any]]:
     _run(environment, "verify", "assets", "--report", file)
     return rows_of(file)
@@ -94,7 +99,7 @@ def test_what_a_worker_warns_of_is_told_here(archive: Steering, home: Path) -> N
     damaged = max((home / "cache/attachfs/objects/sha256").glob("*/*"))
     damaged.write_bytes(bytes(len(damaged.read_bytes())))
     done = _run(environment, "verify", "assets", "--workers", "2", "--log-format", "json")
-    events = [json.loads(line) for line in done.stderr.splitlines()]
+    events = [json.loads(line) for line in _said(done.stderr)]
     assert {(event["level"], event["event"]) for event in events} == {
         ("warning", "an object of the store is damaged, it is fetched again")
     }
@@ -185,7 +190,7 @@ def test_a_cut_leaves_nobody_at_work(
             process.send_signal(ended_by)
             _, err = process.communicate(timeout=PATIENCE_S)
         assert not any(worker.is_running() for worker in workers)
-    assert (process.returncode, err.strip()) == (128 + ended_by, "")
+    assert (process.returncode, _said(err)) == (128 + ended_by, [])
     assert len(rows_of(report)) >= _PER_ASSET
     assert json.loads((report / "_report.json").read_bytes())["ended"] == ""
 
@@ -198,7 +203,7 @@ def test_a_cut_at_the_start_says_nothing(slow: Steering, home: Path, after_s: fl
         time.sleep(after_s)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=_PATIENCE_S)
-    assert (process.returncode, out, err.strip()) == (130, "", "")
+    assert (process.returncode, out, _said(err)) == (130, "", [])
 
 
 @pytest.mark.parametrize(
