@@ -4,8 +4,8 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
-from typing import Final, Self
+from contextlib import closing
+from typing import Final
 
 import trio
 
@@ -145,7 +145,7 @@ class Fill:
         offset = self._digest.size_bytes
         with (
             streams.open(download, offset=offset, patience_s=patience_s) as stream,
-            _Taker(self._take) as taker,  # ends before the stream, which owns the chunks
+            closing(_Taker(self._take)) as taker,  # ends before the stream, which owns the chunks
         ):
             self._token.run_sync_soon(on_answer)
             self._expected.check_announced(stream.length_bytes)
@@ -205,15 +205,8 @@ class _Taker:
         self._thread: ThreadPoolExecutor | None = ThreadPoolExecutor(1)
         self._taken: Future[None] | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Wait for what is under way, and end the thread."""
         if self._thread is not None:
             self._thread.shutdown()
 

@@ -1,6 +1,7 @@
 """Chunks of a download are taken beside the receiving of the next, as long as there are threads."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -16,7 +17,7 @@ def test_chunks_are_taken_in_their_order() -> None:
         if bytes(chunk) == b"bad":
             raise ValueError("bad")
 
-    with _Taker(take) as taker:
+    with closing(_Taker(take)) as taker:
         for chunk in (b"one", b"two", b"bad"):
             taker.take(memoryview(chunk))
         with pytest.raises(ValueError, match="bad"):
@@ -41,7 +42,7 @@ def test_without_threads_they_are_taken_all_the_same(
 
     monkeypatch.setattr(ThreadPoolExecutor, "submit", submit_no_more)
     taken: list[bytes] = []
-    with _Taker(lambda chunk: taken.append(bytes(chunk))) as taker:
+    with closing(_Taker(lambda chunk: taken.append(bytes(chunk)))) as taker:
         for chunk in (b"one", b"two", b"three"):
             taker.take(memoryview(chunk))
         taker.wait()
