@@ -165,7 +165,8 @@ class ParquetReport:
         }
         for finding in self._covering:
             self._count(Verdict(finding.verdict), finding.size_bytes)
-            is_again = _piece_of(finding.path, paths) in again
+            piece = _piece_of(finding.path, paths)
+            is_again = piece is None or piece in again
             (self._again if is_again else self._findings).append(finding)
         self._covering = []
         self._covers += [path for path in paths if path not in again]
@@ -181,11 +182,8 @@ class ParquetReport:
         last cover is: directories.
         """
         assert self._head is not None  # noqa: S101 - it was begun
+        self.cover(())
         self._write_part()
-        for finding in self._covering:
-            self._count(Verdict(finding.verdict), finding.size_bytes)
-        self._again += self._covering
-        self._covering = []
         self._write_again()
         self._head = msgspec.structs.replace(
             self._head,
@@ -306,13 +304,13 @@ class ParquetReport:
         )
 
 
-def _piece_of(path: str, pieces: Container[str]) -> str:
-    """Return the piece that a path is at or below; the path itself where that is in none."""
+def _piece_of(path: str, pieces: Container[str]) -> str | None:
+    """Return the piece that a path is at or below, if there is one."""
     at = path
     while at not in pieces:
         at, slash, _ = at.rpartition("/")
         if not slash:
-            return path
+            return None
     return at
 
 
