@@ -156,7 +156,7 @@ def _be_quiet() -> None:
         structlog.configure(
             processors=[
                 structlog.stdlib.filter_by_level,
-                _without_retries,
+                without_retries,
                 structlog.processors.format_exc_info,
                 structlog.processors.KeyValueRenderer(key_order=["event"]),
             ],
@@ -165,7 +165,7 @@ def _be_quiet() -> None:
         )
 
 
-def _without_retries(_logger: Any, _method: str, event: EventDict) -> EventDict:
+def without_retries(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Drop what stamina says of each attempt: an outage has a line of its own."""
     if event["event"] == "stamina.retry_scheduled":
         raise structlog.DropEvent

@@ -9,6 +9,8 @@ import structlog
 from distributed import Client, get_worker
 from structlog.typing import EventDict, WrappedLogger
 
+from attachfs.access.portal import without_retries
+
 _log = structlog.get_logger(__name__)
 _TELLING: Final[dict[str, Callable[[dict[str, str]], object]]] = {}
 
@@ -23,6 +25,7 @@ def tell(run: str) -> None:
     if not structlog.is_configured():
         structlog.configure(
             processors=[
+                without_retries,
                 structlog.processors.add_log_level,
                 structlog.processors.format_exc_info,
                 _pass_on,
@@ -47,8 +50,6 @@ def end_relay(client: Client, run: str) -> None:
 
 
 def _pass_on(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    if event["event"] == "stamina.retry_scheduled":  # each attempt of an outage, or a rate limit
-        raise structlog.DropEvent
     said = {name: str(value) for name, value in event.items()}
     for tell_run in tuple(_TELLING.values()):
         tell_run(said)
