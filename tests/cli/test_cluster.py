@@ -14,6 +14,7 @@ import pytest
 
 from attachfs.demo.estate import SAMPLE
 from attachfs.demo.launch import ArchiveConfig, RunningArchive
+from tests.support import forkserver
 from tests.support.clusters import Cluster, workers_of
 from tests.support.estates import BLOB_PATHS
 from tests.support.evidence import attach
@@ -54,7 +55,7 @@ def _environment(archive: Steering, home: Path) -> dict[str, str]:
 
 
 def _run(environment: dict[str, str], *arguments: object) -> Done:
-    return subprocess.run(
+    return forkserver.run(
         [*PROGRAM, *map(str, arguments)],
         env=environment,
         stdin=subprocess.DEVNULL,

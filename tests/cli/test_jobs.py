@@ -19,6 +19,7 @@ import pytest
 from attachfs.demo.estate import SAMPLE
 from attachfs.demo.launch import ArchiveConfig, RunningArchive
 from tests.conftest import serving
+from tests.support import forkserver
 from tests.support.estates import BLOB_PATHS
 from tests.support.mounts import PATIENCE_S, Steering, bare_environment, mounting
 from tests.support.outcomes import until
@@ -41,7 +42,7 @@ class Place:
 
     def run(self, *arguments: object, **settings: Any) -> Done:
         """Run the program to its end."""
-        return subprocess.run(
+        return forkserver.run(
             [*PROGRAM, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             timeout=PATIENCE_S,
@@ -135,7 +136,7 @@ def test_cat_writes_the_bytes_as_they_are(place: Place) -> None:
     """One file after the other."""
     (photo,) = place.json("info", "--json", place.at(_PHOTO))
     command = [*PROGRAM, "cat", place.at(_PHOTO), place.at(_PHOTO)]
-    twice = subprocess.check_output(command, env=place.environment)
+    twice = forkserver.run(command, env=place.environment, capture_output=True, check=True).stdout
     once = twice[: photo["size_bytes"]]
     assert twice == once * 2
     assert hashlib.sha256(once).hexdigest() == photo["info"]["hash"]["value"]
@@ -269,7 +270,7 @@ def test_on_a_terminal_there_is_a_bar(direct: Place) -> None:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 120))
     environment = direct.environment | {"TERM": "xterm"}
-    with subprocess.Popen(
+    with forkserver.Popen(
         [*PROGRAM, "prefetch", "assets"], stdout=theirs, stderr=theirs, env=environment
     ) as process:
         os.close(theirs)

@@ -1,27 +1,15 @@
 """Mounts in the background, as the plain command leaves them: found, ended and waited for."""
 
-import ctypes
 import os
 import select
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
+from tests.support.forkserver import adopting
 from tests.support.mounts import PATIENCE_S
 
-_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
-
-
-@contextmanager
-def adopting() -> Iterator[None]:
-    """Be the parent of what the commands of the block leave behind, so as to see how it ends."""
-    prctl = ctypes.CDLL(None).prctl
-    assert prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
-    try:
-        yield
-    finally:
-        assert prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) == 0
+__all__ = ["adopting", "daemon_on", "end"]
 
 
 def daemon_on(mountpoint: Path) -> int:

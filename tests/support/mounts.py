@@ -20,6 +20,7 @@ import pytest
 
 from attachfs.demo.estate import SAMPLE
 from attachfs.demo.launch import ArchiveConfig, RunningArchive
+from tests.support import forkserver
 from tests.support.plain import NO_AUTHORITIES
 
 VIEWS = ["assets", "by-name", "publicassets", "as-of"]
@@ -152,22 +153,13 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 def bare_environment(home: Path) -> dict[str, str]:
     """Return an environment without the user's settings, proxies and caches."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("ATTACHFS_", "DATATRAILS_"))
-        and name.lower() not in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-        and name not in ("SSL_CERT_FILE", "SSL_CERT_DIR")
-    }
     runtime = home / "run"
     runtime.mkdir(mode=0o700, exist_ok=True)
-    return kept | {
+    return forkserver.user_environment() | {
         "HOME": str(home),
         "XDG_RUNTIME_DIR": str(runtime),
         "XDG_CACHE_HOME": str(home / "cache"),
         "XDG_STATE_HOME": str(home / "state"),
-        "LC_ALL": "C.UTF-8",
-        "PYTHONPATH": str(Path(__file__).parent / "bare"),
     }
 
 
@@ -178,7 +170,7 @@ def attachfs(
     """Run the program to its end."""
 
     def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return forkserver.run(
             [sys.executable, "-m", "attachfs", *map(str, arguments)],
             env=environment | variables,
             stdin=subprocess.DEVNULL,
@@ -219,6 +211,7 @@ def mounting(
         on: Path | None = None,
         credentials: bool = True,
         program: Sequence[str] = ("-m", "attachfs"),
+        popen: type[subprocess.Popen[Any]] = forkserver.Popen,
         **variables: str,
     ) -> Mount:
         path = on or directory / f"mnt{len(mounts)}"
@@ -226,7 +219,7 @@ def mounting(
             path.mkdir()
         token = ("--token-file", archive.token_file) if credentials else ()
         arguments = ["mount", path, "--url", archive.url, *token, "--foreground", *options]
-        process = subprocess.Popen(
+        process = popen(
             [sys.executable, *program, *map(str, arguments)],
             env={**environment, **variables},
             stdin=subprocess.DEVNULL,
@@ -266,7 +259,7 @@ def run() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a program that users have."""
 
     def program(*arguments: object, **settings: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return forkserver.run(
             [str(argument) for argument in arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support import forkserver
 from tests.support.mounts import PATIENCE_S
 
 PROGRAM = (sys.executable, "-m", "attachfs")
@@ -56,7 +57,7 @@ def running(
     **settings: Any,
 ) -> Iterator[subprocess.Popen[str]]:
     """Start the program for the block, which ends it; where it does not, it is killed."""
-    process = subprocess.Popen(
+    process = forkserver.Popen(
         [*PROGRAM, *map(str, arguments)],
         env=env,
         text=True,
