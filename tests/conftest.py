@@ -1,9 +1,20 @@
-"""Shared fixtures: an archive of the test's own on a real socket, and logs that must stay quiet."""
+"""Shared fixtures: an archive of the test's own on a real socket, and logs that must stay quiet.
 
+And what holds for the whole run: the signals that tests rely on, time limits, the order of files,
+what `--quick` leaves out, and the summary of time and memory.
+"""
+
+import ctypes
 import os
+import resource
+import signal
+import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 import stamina
@@ -38,12 +49,87 @@ _LONG_FILES = (
     "test_soak.py",
 )
 
+# Their tests run programs, if not attachfs.
+_ROOMS_OF_PROCESSES = ("cli", "docs", "mount", "reliability", "scripts")
+
 _REQUIRE_FUSE = bool(os.environ.get("ATTACHFS_REQUIRE_FUSE"))
+_PROCESS_EVENTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec")
+# Tests send SIGINT and SIGHUP to themselves and to programs, which inherit what is ignored: all
+# signals are under nohup, in the background of a script, and by some CI runners.
+_SIGNALS = (
+    *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD),
+)
+_WORKER_BYTES = 400_000_000
+# Of the C library, malloc.h. Each thread's arena keeps what the thread has freed, and tests have
+# thousands of threads; bodies of more than the threshold are given back to the system at once.
+_M_MMAP_THRESHOLD, _M_ARENA_MAX, _THRESHOLD_BYTES = -3, -8, 256 * 1024
+_STARTED_S = float(os.environ.get("ATTACHFS_TESTS_STARTED_S", time.time()))
+
+_dispositions: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
+_worker_bytes: dict[str, int] = {}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long; skip what mounts where there is no /dev/fuse, but never in CI."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--quick`."""
+    parser.addoption(
+        "--quick", action="store_true", help="leave out tests that mount or start a process"
+    )
+
+
+def pytest_configure() -> None:
+    """Give signals the dispositions of a program started at a terminal, and bound the heap."""
+    for number in _SIGNALS:
+        is_interrupt = number is signal.SIGINT
+        action = signal.default_int_handler if is_interrupt else signal.SIG_DFL
+        _dispositions[number] = signal.signal(number, action)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_ARENA_MAX, 1)
+    libc.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD_BYTES)
+
+
+def pytest_unconfigure() -> None:
+    """Restore the dispositions."""
+    for number, action in _dispositions.items():
+        if action is not None:  # not set by Python
+            signal.signal(number, action)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Report the most memory that this worker of xdist has had."""
+    if (report := getattr(session.config, "workeroutput", None)) is not None:
+        report["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Collect what workers report; one that was too large fails the run."""
+    if error is None and node.config.getoption("numprocesses"):
+        _worker_bytes[node.gateway.id] = node.workeroutput["peak_bytes"]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how long all of it took, checks included, and how large the workers were."""
+    terminalreporter.write_sep("-", f"{time.time() - _STARTED_S:.0f} s with checks and set-up")
+    for worker, peak_bytes in sorted(_worker_bytes.items()):
+        terminalreporter.write_line(f"{worker}: {peak_bytes / 1e6:.0f} MB at most")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes long; leave out what is not to be run, or cannot.
+
+    Where there is no /dev/fuse, tests that mount are skipped, but never in CI.
+    """
     items.sort(key=lambda item: item.path.name not in _LONG_FILES)
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in _ROOMS_OF_PROCESSES:
+            item.add_marker(pytest.mark.process)
+    if config.getoption("quick"):
+        slow = [item for item in items if any(map(item.get_closest_marker, ("mount", "process")))]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in set(slow)]
     try:
         os.close(os.open("/dev/fuse", os.O_RDWR))
     except OSError as error:
@@ -53,6 +139,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("mount") is not None:
                 item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process(request: pytest.FixtureRequest) -> None:
+    """With `--quick`, fail each test that starts a process: it lacks its mark."""
+
+    def refuse(event: str, _: tuple[object, ...]) -> None:
+        if event in _PROCESS_EVENTS:
+            raise RuntimeError("this test starts a process: mark it with pytest.mark.process")
+
+    if request.config.getoption("quick"):
+        sys.addaudithook(refuse)
 
 
 @contextmanager

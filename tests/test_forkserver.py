@@ -14,6 +14,8 @@ import pytest
 from tests.support import forkserver
 from tests.support.mounts import PATIENCE_S
 
+pytestmark = pytest.mark.process
+
 _SHOW = """
 import json, os, sys
 print(json.dumps([sys.argv[1:], os.getcwd(), os.environ.get("OWN"), os.getppid(), os.getsid(0),

@@ -212,6 +212,7 @@ def test_a_scratch_cache_taken_for_abandoned_is_made_again(
     assert list(tmp_path.glob("refetch-*")) == []
 
 
+@pytest.mark.process
 def test_a_scratch_cache_wants_to_be_written(tmp_path: Path) -> None:
     """Where nothing can be, the error says what to do."""
     tmp_path.joinpath("cache").mkdir()

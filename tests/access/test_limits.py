@@ -7,6 +7,8 @@ import pytest
 
 from tests.support.cgroups import memory_limited
 
+pytestmark = pytest.mark.process
+
 _MIB = 1024 * 1024
 
 

@@ -3,20 +3,18 @@
 from attachfs.audit.copy_out import CopyOut
 from attachfs.audit.events import Bytes, Failed
 from tests.support.estates import BLOB_PATHS, Estate
-from tests.support.jobs import of_kind, told_by
-
-_LARGE = bytes(range(256)) * 40_000
+from tests.support.jobs import LARGE, of_kind, told_by
 
 
 async def test_bytes_come_whole_and_in_order(estate: Estate) -> None:
     """Of every kind of file, one after the other; the last ones are marked."""
-    holder, (small, large) = estate.asset(b"small", _LARGE)
+    holder, (small, large) = estate.asset(b"small", LARGE)
     paths = tuple(f"{holder.path}/{name}" for name in (large, small, "asset.json"))
     async with estate.mounted() as mounted:
         told = of_kind(Bytes, await told_by(mounted.fs, CopyOut(paths)))
     assert list(dict.fromkeys(event.path for event in told)) == list(paths)
     bodies = [b"".join(e.data for e in told if e.path == path) for path in paths]
-    assert bodies[:2] == [_LARGE, b"small"]
+    assert bodies[:2] == [LARGE, b"small"]
     assert bodies[2].startswith(b"{")
     for path in paths:
         lasts = [event.last for event in told if event.path == path]

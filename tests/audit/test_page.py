@@ -12,6 +12,8 @@ from attachfs.audit.page import render
 from attachfs.audit.report import Finding, Report, Verdict
 from tests.support.browser import Page, browsing
 
+pytestmark = pytest.mark.process
+
 _SHOWN = "Array.from(document.querySelectorAll('tbody tr')).filter(r => r.checkVisibility())"
 _NAMES = f"{_SHOWN}.map(r => r.querySelector('b').textContent)"
 _HOSTILE = (

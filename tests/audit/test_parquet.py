@@ -5,14 +5,14 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.dataset
-import pyarrow.parquet
 import pytest
 
-from attachfs.audit.parquet import ParquetReport
 from attachfs.audit.report import Finding, Verdict
 from attachfs.errors import UsageError
+from tests.support.lazy import LazyModule
+
+pa, pa_dataset = LazyModule("pyarrow"), LazyModule("pyarrow.dataset")
+pa_parquet, parquet = LazyModule("pyarrow.parquet"), LazyModule("attachfs.audit.parquet")
 
 _ASKED: tuple[str, tuple[str, ...], str, str, str] = (
     "https://archive.example",
@@ -29,19 +29,19 @@ def _finding(path: str, verdict: Verdict = Verdict.VERIFIED, **fields: Any) -> F
 
 
 def _rows(directory: Path) -> list[dict[str, Any]]:
-    table = pyarrow.dataset.dataset(directory, format="parquet").to_table()
+    table = pa_dataset.dataset(directory, format="parquet").to_table()
     return sorted(table.to_pylist(), key=lambda row: str(row["path"]))
 
 
 def test_what_was_covered_is_kept_and_the_rest_is_not(tmp_path: Path) -> None:
     """A run that is broken off in the middle of a part leaves none of its rows."""
     target = tmp_path / "report.parquet"
-    with ParquetReport(target) as report:
+    with parquet.ParquetReport(target) as report:
         assert report.begin(*_ASKED) == frozenset()
         report.add(_finding("assets/a/1", record_sha256=("aa", "bb")))
         report.cover(("assets/a", "assets/empty"))
         report.add(_finding("assets/b/1"))
-    with ParquetReport(target) as report:
+    with parquet.ParquetReport(target) as report:
         assert report.begin(*_ASKED) == {"assets/a", "assets/empty"}
         report.add(_finding("assets/b/1", Verdict.MISSING))
         report.cover(("assets/b",))
@@ -65,7 +65,7 @@ def test_what_was_covered_is_kept_and_the_rest_is_not(tmp_path: Path) -> None:
 def test_many_rows_are_written_before_the_end(tmp_path: Path) -> None:
     """So that little is lost where the program is killed."""
     target = tmp_path / "report.parquet"
-    with ParquetReport(target) as report:
+    with parquet.ParquetReport(target) as report:
         report.begin(*_ASKED)
         for number in range(5_000):
             report.add(_finding(f"assets/a/{number}"))
@@ -77,7 +77,7 @@ def test_large_attachments_are_written_down_every_minute(tmp_path: Path) -> None
     """Of those, few are hours of work."""
     target = tmp_path / "report.parquet"
     now_s = 100.0
-    with ParquetReport(target, now_s=lambda: now_s) as report:
+    with parquet.ParquetReport(target, now_s=lambda: now_s) as report:
         report.begin(*_ASKED)
         for asset, passed_s, written in (("a", 59.0, 0), ("b", 1.5, 2), ("c", 59.0, 2)):
             now_s += passed_s
@@ -89,11 +89,11 @@ def test_large_attachments_are_written_down_every_minute(tmp_path: Path) -> None
 def test_what_a_killed_run_was_writing_is_removed(tmp_path: Path) -> None:
     """It has another name until it is whole."""
     target = tmp_path / "report.parquet"
-    with ParquetReport(target) as report:
+    with parquet.ParquetReport(target) as report:
         report.begin(*_ASKED)
     draft = target / ".part-00000001.parquet"
     draft.write_bytes(b"half")
-    with ParquetReport(target) as report:
+    with parquet.ParquetReport(target) as report:
         assert report.begin(*_ASKED) == frozenset()
     assert not draft.exists()
 
@@ -101,10 +101,13 @@ def test_what_a_killed_run_was_writing_is_removed(tmp_path: Path) -> None:
 def test_a_whole_report_is_not_written_to(tmp_path: Path) -> None:
     """Last quarter's is evidence."""
     target = tmp_path / "report.parquet"
-    with ParquetReport(target) as report:
+    with parquet.ParquetReport(target) as report:
         report.begin(*_ASKED)
         report.end(_ENDED)
-    with pytest.raises(UsageError, match="is a whole report, of 2024-05-02"), ParquetReport(target):
+    with (
+        pytest.raises(UsageError, match="is a whole report, of 2024-05-02"),
+        parquet.ParquetReport(target),
+    ):
         pass
 
 
@@ -121,11 +124,11 @@ def test_a_report_of_something_else_is_not_gone_on_with(
 ) -> None:
     """Its rows would be of two kinds."""
     target = tmp_path / "report.parquet"
-    with ParquetReport(target) as report:
+    with parquet.ParquetReport(target) as report:
         report.begin(*_ASKED)
     asked: list[Any] = list(_ASKED)
     asked[index] = other
-    with ParquetReport(target) as report, pytest.raises(UsageError, match=said):
+    with parquet.ParquetReport(target) as report, pytest.raises(UsageError, match=said):
         report.begin(*asked)
 
 
@@ -133,9 +136,9 @@ def test_only_one_run_writes_it(tmp_path: Path) -> None:
     """The other one is told."""
     target = tmp_path / "report.parquet"
     with (
-        ParquetReport(target),
+        parquet.ParquetReport(target),
         pytest.raises(UsageError, match="another run is writing"),
-        ParquetReport(target),
+        parquet.ParquetReport(target),
     ):
         pass
 
@@ -152,7 +155,7 @@ def test_a_directory_of_somebody_elses_is_left_alone(
 ) -> None:
     """Nothing is written to it."""
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UsageError, match=said), ParquetReport(tmp_path):
+    with pytest.raises(UsageError, match=said), parquet.ParquetReport(tmp_path):
         pass
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
@@ -161,21 +164,24 @@ def test_a_place_that_cannot_be_is_told(tmp_path: Path) -> None:
     """A file, or a directory that is not there."""
     (tmp_path / "file").touch()
     for target in (tmp_path / "file", tmp_path / "none" / "report.parquet"):
-        with pytest.raises(UsageError, match="cannot write the report"), ParquetReport(target):
+        with (
+            pytest.raises(UsageError, match="cannot write the report"),
+            parquet.ParquetReport(target),
+        ):
             pass
 
 
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:
     """It is for a person to remove it."""
     target = tmp_path / "report.parquet"
-    with ParquetReport(target) as report:
+    with parquet.ParquetReport(target) as report:
         report.begin(*_ASKED)
         report.add(_finding("assets/a/1"))
         report.cover(("assets/a",))
     part = target / "part-00000001.parquet"
     part.write_bytes(part.read_bytes()[:100])
     with (
-        ParquetReport(target) as report,
+        parquet.ParquetReport(target) as report,
         pytest.raises(UsageError, match=r"part-00000001\.parquet is damaged"),
     ):
         report.begin(*_ASKED)
@@ -185,7 +191,7 @@ def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
     """It is in the report, whose end is told; and the same command does those pieces anew."""
     target = tmp_path / "report.parquet"
     pieces = ("assets/a", "assets/b")
-    with ParquetReport(target) as report:
+    with parquet.ParquetReport(target) as report:
         report.begin(*_ASKED)
         report.add(_finding("assets/a/1"))
         report.add(_finding("assets/b/1"))
@@ -200,7 +206,7 @@ def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
         "assets/b/events/e/2",
     ]
     assert json.loads((target / "_report.json").read_bytes())["counts"]["unreadable"] == 2
-    with ParquetReport(target) as report:
+    with parquet.ParquetReport(target) as report:
         assert report.begin(*_ASKED) == {"assets/a"}
         assert json.loads((target / "_report.json").read_bytes())["ended"] == ""
         report.add(_finding("assets/b/1"))
@@ -209,14 +215,14 @@ def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
         report.end(_ENDED)
     assert [row["verdict"] for row in _rows(target)] == ["verified"] * 3
     assert report.counts[Verdict.VERIFIED] == 3
-    with pytest.raises(UsageError, match="is a whole report"), ParquetReport(target):
+    with pytest.raises(UsageError, match="is a whole report"), parquet.ParquetReport(target):
         pass
 
 
 def test_a_run_that_ended_before_it_began_is_begun_again(tmp_path: Path) -> None:
     """Killed, or without room, while it wrote what it is about."""
     (tmp_path / "._report.json").write_bytes(b"{")
-    with ParquetReport(tmp_path) as report:
+    with parquet.ParquetReport(tmp_path) as report:
         assert report.begin(*_ASKED) == frozenset()
 
 
@@ -224,12 +230,12 @@ def test_a_run_that_ended_before_it_began_is_begun_again(tmp_path: Path) -> None
 def test_a_part_of_somebody_elses_is_named(tmp_path: Path, column: str) -> None:
     """Without what it covers, or with verdicts that are none."""
     target = tmp_path / "report.parquet"
-    with ParquetReport(target) as report:
+    with parquet.ParquetReport(target) as report:
         report.begin(*_ASKED)
     table = pa.table({column: ["strange"], "size_bytes": [1]})
-    pyarrow.parquet.write_table(table, target / "part-00000007.parquet")
+    pa_parquet.write_table(table, target / "part-00000007.parquet")
     with (
-        ParquetReport(target) as report,
+        parquet.ParquetReport(target) as report,
         pytest.raises(UsageError, match=r"part-00000007.parquet is damaged"),
     ):
         report.begin(*_ASKED)

@@ -7,22 +7,20 @@ from attachfs.audit.events import Begun, Failed, Fetched, Progress, Skipped, Tot
 from attachfs.audit.prefetch import Prefetch
 from attachfs.errors import CacheUnusable
 from tests.support.estates import BLOB_PATHS, Estate
-from tests.support.jobs import of_kind, paths_of, told_by
-
-_LARGE = bytes(range(256)) * 40_000  # 10 MB: more than is verified first
+from tests.support.jobs import LARGE, of_kind, paths_of, told_by
 
 
 async def test_what_is_fetched_is_there_for_readers(estate: Estate) -> None:
     """Small, large and empty; and is not fetched again."""
-    holder, uuids = estate.asset(b"small", _LARGE, b"")
+    holder, uuids = estate.asset(b"small", LARGE, b"")
     async with estate.mounted(stored=True) as mounted:
         told = await told_by(mounted.fs, Prefetch(paths_of(holder, uuids)))
         fetched = {event.path: event for event in of_kind(Fetched, told)}
         assert fetched.keys() == {*paths_of(holder, uuids)}
         sizes = [event.size_bytes for event in fetched.values() if not event.held]
-        assert sorted(sizes) == [5, len(_LARGE)]
-        assert of_kind(Total, told)[-1] == Total(3, 5 + len(_LARGE), final=True)
-        assert sum(event.size_bytes for event in of_kind(Progress, told)) == 5 + len(_LARGE)
+        assert sorted(sizes) == [5, len(LARGE)]
+        assert of_kind(Total, told)[-1] == Total(3, 5 + len(LARGE), final=True)
+        assert sum(event.size_bytes for event in of_kind(Progress, told)) == 5 + len(LARGE)
         await estate.reset()
         again = of_kind(Fetched, await told_by(mounted.fs, Prefetch(paths_of(holder, uuids))))
         assert [event.held for event in again] == [True] * 3

@@ -11,6 +11,8 @@ from PIL import Image
 
 from attachfs.audit.thumbnails import Thumbnails
 
+pytestmark = pytest.mark.process
+
 
 def _image(form: str, size: tuple[int, int] = (400, 200), mode: str = "RGB") -> bytes:
     made = io.BytesIO()

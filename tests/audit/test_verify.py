@@ -11,15 +11,14 @@ from attachfs.audit.verify import Verify
 from attachfs.errors import NotFound
 from tests.support.archives import declared, uuid_in
 from tests.support.estates import Estate
-from tests.support.jobs import findings_of, paths_of
+from tests.support.jobs import LARGE, findings_of, paths_of
 
-_LARGE = bytes(range(256)) * 40_000
 _ALL = Verify(("",))
 
 
 async def test_what_is_well_is_verified(estate: Estate) -> None:
     """With names, size, digests and times of all who tell them."""
-    blob = estate.blob(_LARGE)
+    blob = estate.blob(LARGE)
     asset = estate.demo.create_asset(
         {
             "attributes": {
@@ -28,14 +27,14 @@ async def test_what_is_well_is_verified(estate: Estate) -> None:
             }
         }
     )
-    digest = hashlib.sha256(_LARGE).hexdigest()
+    digest = hashlib.sha256(LARGE).hexdigest()
     async with estate.mounted() as mounted:
         path = f"{asset['identity']}/{uuid_in(blob)}"
         finding = (await findings_of(mounted.fs, Verify((path,))))[path]
     assert finding.identity == path
     assert (finding.verdict, finding.reason) == (Verdict.VERIFIED, "")
     assert (finding.asset_name, finding.event_type, finding.file_name) == ("door", "", "proof.bin")
-    assert finding.size_bytes == len(_LARGE)
+    assert finding.size_bytes == len(LARGE)
     assert finding.record_sha256 == (digest,)
     assert (finding.info_sha256, finding.body_sha256) == (digest, digest)
     assert finding.accepted == "2024-05-06T00:00:00Z"

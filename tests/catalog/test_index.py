@@ -168,6 +168,7 @@ async def test_memory_is_not_persistent(opened: Callable[[Path | None], Index], 
     assert opened(path).persistent
 
 
+@pytest.mark.process
 def test_entries_outlive_a_killed_process(path: Path) -> None:
     """What is settled survives SIGKILL, and the file is as good as before."""
     program = (
@@ -411,6 +412,7 @@ def test_closing_gives_up_where_another_writes_for_ever(
         assert index.get(b"key") is None
 
 
+@pytest.mark.process
 def test_a_full_disk_is_no_error(path: Path) -> None:
     """One warning, and the rest of the process's life in memory."""
     program = (
@@ -567,6 +569,7 @@ async def test_readers_in_threads_see_what_was_put_before(
             done.set()
 
 
+@pytest.mark.process
 def test_processes_that_begin_at_once_share_one_file(path: Path) -> None:
     """Whoever comes first makes it; nobody ends up in memory or with a file of its own."""
     program = (

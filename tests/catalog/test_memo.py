@@ -22,9 +22,15 @@ from tests.catalog.bases import NEGATIVE_TTL_S, TEXT, Source, basis
 
 
 @pytest.fixture
-def memo(nursery: trio.Nursery) -> Memo[str, str]:
+async def clock() -> Clock:
+    """The clock of the memo: two differ by the time between their starts."""
+    return Clock()
+
+
+@pytest.fixture
+def memo(nursery: trio.Nursery, clock: Clock) -> Memo[str, str]:
     """A memo that remembers refusals for five seconds, and serves nothing that is too old."""
-    return Memo(basis(nursery), TEXT, max_entries=100)
+    return Memo(basis(nursery, clock=clock), TEXT, max_entries=100)
 
 
 async def test_an_answer_is_asked_for_once_within_its_lifetime(
@@ -110,13 +116,15 @@ async def test_a_refusal_takes_the_answer_away(memo: Memo[str, str]) -> None:
         await memo.get("key", source, max_age_s=60)
 
 
-async def test_an_answer_that_comes_by_another_way_ends_a_refusal(memo: Memo[str, str]) -> None:
+async def test_an_answer_that_comes_by_another_way_ends_a_refusal(
+    memo: Memo[str, str], clock: Clock
+) -> None:
     """A listing that names something proves that it is there."""
     source = Source()
     source.error = NotFound("no")
     with pytest.raises(NotFound):
         await memo.get("key", source, max_age_s=60)
-    assert memo.put("key", "listed", Clock().now_s()) == "listed"
+    assert memo.put("key", "listed", clock.now_s()) == "listed"
     assert await memo.get("key", source, max_age_s=60) == "listed"
     assert source.asked == 1
 
@@ -136,16 +144,18 @@ async def test_a_remembered_refusal_does_not_grow(memo: Memo[str, str]) -> None:
     assert len(set(depths[1:])) == 1
 
 
-async def test_an_answer_that_says_nothing_new_is_the_one_that_was(nursery: trio.Nursery) -> None:
+async def test_an_answer_that_says_nothing_new_is_the_one_that_was(
+    nursery: trio.Nursery, clock: Clock
+) -> None:
     """What is equal keeps its bytes; its age starts anew."""
     changes: list[tuple[str, str | None]] = []
     memo: Memo[str, str] = Memo(
-        basis(nursery),
+        basis(nursery, clock=clock),
         Codec(TEXT.pack, TEXT.dump, TEXT.load, lambda old, new: sorted(old) == sorted(new)),
         max_entries=10,
         on_change=lambda _key, old, new: changes.append((old, new)),
     )
-    now_s = Clock().now_s()
+    now_s = clock.now_s()
     first, shuffled, other = "one two", "two one", "three"
     assert memo.put("key", first, now_s) is first
     assert memo.put("key", shuffled, now_s) is first
@@ -163,11 +173,13 @@ async def test_an_answer_that_says_nothing_new_is_the_one_that_was(nursery: trio
     assert changes == [(first, other), (other, None)]
 
 
-async def test_few_are_held_in_memory_and_all_in_the_index(nursery: trio.Nursery) -> None:
+async def test_few_are_held_in_memory_and_all_in_the_index(
+    nursery: trio.Nursery, clock: Clock
+) -> None:
     """A memo is bounded, refusals included; what it lets go of is read again."""
-    memo: Memo[str, str] = Memo(basis(nursery), TEXT, max_entries=3)
+    memo: Memo[str, str] = Memo(basis(nursery, clock=clock), TEXT, max_entries=3)
     for key in map(str, range(9)):
-        memo.put(key, key, Clock().now_s())
+        memo.put(key, key, clock.now_s())
     assert len(memo._parsed) == 3
     assert [memo.peek(str(key)) for key in range(10)] == [*map(str, range(9)), None]
 

@@ -81,6 +81,7 @@ async def test_the_disk_comes_before_what_hosts_share(
     assert (served.shared_store, served.disk) == (2, 2)
 
 
+@pytest.mark.process
 async def test_a_disk_in_trouble_is_told_once(
     nursery: trio.Nursery,
     tmp_path: Path,

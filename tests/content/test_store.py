@@ -203,6 +203,7 @@ def test_two_stores_share_a_directory(root: Path) -> None:
     assert _used(root) <= (16 + 4 * 2) * _MIB + 64 * 1024
 
 
+@pytest.mark.process
 def test_what_cannot_be_removed_is_a_miss_all_the_same(
     root: Path, expected_warnings: set[str]
 ) -> None:

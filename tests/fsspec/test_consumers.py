@@ -4,13 +4,7 @@ import io
 import zipfile
 from typing import Any
 
-import duckdb
 import fsspec
-import pandas as pd
-import pyarrow as pa
-import pyarrow.dataset
-import pyarrow.fs
-import pyarrow.parquet
 import pytest
 from PIL import Image
 from upath import UPath
@@ -19,6 +13,11 @@ from attachfs.demo.estate import SAMPLE
 from attachfs.fsspec import ArchivistFileSystem
 from tests.fsspec.conftest import options_of
 from tests.support.estates import Estate
+from tests.support.lazy import LazyModule
+
+duckdb, pd, pa = LazyModule("duckdb"), LazyModule("pandas"), LazyModule("pyarrow")
+pa_dataset, pa_fs = LazyModule("pyarrow.dataset"), LazyModule("pyarrow.fs")
+pa_parquet = LazyModule("pyarrow.parquet")
 
 _CSV = (
     f"assets/{SAMPLE['asset:container']}/events/{SAMPLE['event:container-arrival']}"
@@ -34,7 +33,7 @@ def measured(empty: Estate) -> tuple[ArchivistFileSystem, dict[str, Any], list[s
     for number in range(3):
         table = pa.table({"n": range(number * 1000, number * 1000 + 1000), "file": [number] * 1000})
         sink = io.BytesIO()
-        pyarrow.parquet.write_table(table, sink, row_group_size=100)
+        pa_parquet.write_table(table, sink, row_group_size=100)
         paths.append(empty.one(sink.getvalue()).path)
     options = options_of(empty.running)
     return ArchivistFileSystem(**options), options, paths
@@ -64,12 +63,12 @@ def test_pyarrow_reads_a_dataset(
 ) -> None:
     """Many files as one table, of which only some rows are wanted."""
     fs, _, paths = measured
-    dataset = pyarrow.dataset.dataset(paths, filesystem=fs, format="parquet")
+    dataset = pa_dataset.dataset(paths, filesystem=fs, format="parquet")
     assert dataset.count_rows() == 3000
-    wanted = dataset.to_table(filter=pyarrow.dataset.field("n") >= 2990)
+    wanted = dataset.to_table(filter=pa_dataset.field("n") >= 2990)
     assert wanted["n"].to_pylist() == list(range(2990, 3000))
-    found = pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs))
-    selector = pyarrow.fs.FileSelector("assets", recursive=True)
+    found = pa_fs.PyFileSystem(pa_fs.FSSpecHandler(fs))
+    selector = pa_fs.FileSelector("assets", recursive=True)
     assert set(paths) <= {info.path for info in found.get_file_info(selector)}
 
 

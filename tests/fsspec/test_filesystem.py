@@ -442,6 +442,7 @@ def _read_in_a_process(fs: ArchivistFileSystem, path: str, queue: Any) -> None:
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.process
 def test_processes_have_it_too(fs: ArchivistFileSystem, method: str) -> None:
     """Also such as are a fork of one that has it open, whose own goes on."""
     assert sha256(fs.cat_file(_CERTIFICATE)) == _SHA256
@@ -455,6 +456,7 @@ def test_processes_have_it_too(fs: ArchivistFileSystem, method: str) -> None:
     assert sha256(fs.cat_file(_CERTIFICATE)) == _SHA256
 
 
+@pytest.mark.process
 def test_a_file_that_is_open_is_opened_again_after_a_fork(fs: ArchivistFileSystem) -> None:
     """And read on from where it was, on both sides."""
     with fs.open(_CERTIFICATE, cache_type="none") as file:

@@ -144,6 +144,7 @@ def test_garbage_is_collected_in_any_thread(fs: ArchivistFileSystem) -> None:
     assert fs.cat_file(certificate, 0, 4) == b"%PDF"
 
 
+@pytest.mark.process
 def test_a_program_ends_with_it_open(options: dict[str, Any], tmp_path: Path) -> None:
     """At once, saying nothing; and what it has learnt is remembered."""
     for _ in range(2):

@@ -51,10 +51,10 @@ STAND_INS = {
     "python3": """
         case "$*" in
             "-I -") if [[ -e $SANDBOX/old ]]; then echo old python3.9; else echo; fi; echo "$0" ;;
-            "-I -m venv .venv")
-                mkdir .venv .venv/bin
+            "-I -m venv .venv"*)
+                mkdir "$4" "$4/bin"
                 for name in attachfs lint-imports mypy pytest python ruff; do
-                    cp "$SANDBOX/bin/in-venv" ".venv/bin/$name"
+                    cp "$SANDBOX/bin/in-venv" "$4/bin/$name"
                 done ;;
             *) exit 9 ;;
         esac
@@ -63,7 +63,8 @@ STAND_INS = {
         case "${0##*/} $*" in
             attachfs*) echo "in $PWD" ;;
             pytest*) echo "need fuse: ${ATTACHFS_REQUIRE_FUSE-no}"; echo "9 passed" ;;
-            mypy*) if [[ -e $SANDBOX/untyped ]]; then exit 1; fi ;;
+            mypy*) if [[ -e $SANDBOX/untyped ]]; then echo "untyped: no"; exit 1; fi ;;
+            "ruff check") if [[ -e $SANDBOX/unsorted ]]; then echo "unsorted: no"; exit 1; fi ;;
             *"pip --quiet"*) if [[ -e $SANDBOX/offline ]]; then echo no route; exit 1; fi ;;
         esac
     """,
@@ -116,7 +117,12 @@ class Sandbox:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"PATH": str(self.bin), "SANDBOX": str(self.base), "FAKE_UID": str(self.uid)}
+        return {
+            "PATH": str(self.bin),
+            "PYENV_ROOT": str(self.base / "pyenv"),
+            "SANDBOX": str(self.base),
+            "FAKE_UID": str(self.uid),
+        }
 
     def run(self, script: str, *args: str, cwd: Path | None = None) -> tuple[int, str, str]:
         """Exit status, standard output and standard error of a script; `calls` starts anew."""
@@ -163,7 +169,9 @@ def test_help_says_how_to_use_a_script(script: str, flag: str, sandbox: Sandbox)
     assert sandbox.calls() == []
 
 
-@pytest.mark.parametrize("args", [["production"], ["demo", "test"], [""]])
+@pytest.mark.parametrize(
+    "args", [["production"], ["demo", "test"], [""], ["--python"], ["--python", "three"]]
+)
 def test_setup_refuses_what_it_does_not_know(args: list[str], sandbox: Sandbox) -> None:
     """An argument that is no variant is a usage error, before anything is done."""
     status, out, err = sandbox.run("scripts/setup", *args)
@@ -428,26 +436,64 @@ def test_demo_hands_over_to_the_program_where_the_user_is(sandbox: Sandbox) -> N
     assert sandbox.calls()[-1] == "attachfs demo my dir"
 
 
-def test_test_runs_every_check_and_the_tests_last(sandbox: Sandbox) -> None:
-    """The tests end the output, after all checks, and without CI may lack /dev/fuse."""
-    status, out, _ = sandbox.run("scripts/test")
+CHECKS = ["ruff check", "ruff format --check", "lint-imports "]
+PARALLEL = "-n 3 --dist loadfile"
+
+
+@pytest.mark.parametrize(("option", "quick"), [((), ""), (("--quick",), " --quick")])
+def test_test_runs_every_check_and_the_tests_last(
+    sandbox: Sandbox, option: tuple[str, ...], quick: str
+) -> None:
+    """The tests end the output; without CI they may lack /dev/fuse. mypy runs beside all this."""
+    status, out, _ = sandbox.run("scripts/test", *option)
     assert (status, out) == (0, "need fuse: no\n9 passed\n")
-    assert sandbox.calls()[-5:] == [
-        "ruff check",
-        "ruff format --check",
-        "mypy ",
-        "lint-imports ",
-        "pytest -n 3 --dist loadfile",
-    ]
+    calls = sandbox.calls()
+    calls.remove("mypy ")
+    assert calls[-4:] == [*CHECKS, f"pytest {PARALLEL}{quick} --durations 10"]
 
 
-def test_a_failing_check_fails_test_but_stops_nothing(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(
+    ("failing", "told"),
+    [("untyped", ".venv/bin/mypy"), ("unsorted", ".venv/bin/ruff check")],
+)
+def test_a_failing_check_fails_test_but_stops_nothing(
+    sandbox: Sandbox, failing: str, told: str
+) -> None:
     """What comes after a failed check is run all the same, and the exit status tells."""
-    (sandbox.base / "untyped").touch()
+    (sandbox.base / failing).touch()
     status, out, err = sandbox.run("scripts/test")
-    assert (status, out) == (1, "need fuse: no\n9 passed\n")
-    assert "attachfs: this check failed: .venv/bin/mypy\n" in err
-    assert sandbox.calls()[-2:] == ["lint-imports ", "pytest -n 3 --dist loadfile"]
+    assert status == 1
+    assert set(out.splitlines()) == {f"{failing}: no", "need fuse: no", "9 passed"}
+    assert f"attachfs: failed: {told}\n" in err
+    assert {*CHECKS, "mypy ", f"pytest {PARALLEL} --durations 10"} <= set(sandbox.calls())
+
+
+def test_test_of_rooms_runs_their_tests_alone(sandbox: Sandbox) -> None:
+    """Names of directories below tests/ are those; the checks are left out."""
+    for room in ("tree", "mount"):
+        (sandbox.checkout / "tests" / room).mkdir(parents=True)
+    status, _, _ = sandbox.run("scripts/test", "tree", "mount", cwd=sandbox.checkout)
+    assert status == 0
+    assert sandbox.calls() == [*MAKE, *fill("test"), f"pytest {PARALLEL} tests/tree tests/mount"]
+
+
+def test_another_python_gets_an_environment_of_its_own(sandbox: Sandbox) -> None:
+    """By its version, beside that of the default; from PATH or from pyenv."""
+    pyenv = sandbox.base / "pyenv/versions/3.13.5/bin/python3"
+    pyenv.parent.mkdir(parents=True)
+    for found in (sandbox.bin / "python3.12", pyenv):
+        shutil.copy(sandbox.bin / "python3", found)
+    for version in ("3.12", "3.13"):
+        status, _, _ = sandbox.run("scripts/test", "--python", version, "-x")
+        assert status == 0
+        assert sandbox.calls()[-1] == "pytest -x"
+        assert (sandbox.checkout / f".venv-{version}/bin/pytest").exists()
+    assert not (sandbox.checkout / ".venv").exists()
+    status, _, err = sandbox.run("scripts/setup", "--python", "3.14")
+    assert (status, err) == (
+        1,
+        "attachfs: Python 3.14 is neither on PATH nor among pyenv's, with venv and headers\n",
+    )
 
 
 def test_test_with_arguments_is_pytest_with_them(sandbox: Sandbox) -> None:

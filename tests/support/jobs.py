@@ -11,6 +11,8 @@ from attachfs.tree.filesystem import FileSystem
 
 T = TypeVar("T")
 
+LARGE = bytes(range(256)) * 40_000  # 10 MB: more than is verified before a byte is handed out
+
 
 async def told_by(fs: FileSystem, job: Job) -> list[Event]:
     """Return everything that a job tells."""

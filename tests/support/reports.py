@@ -4,13 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow.dataset
+from tests.support.lazy import LazyModule
+
+dataset = LazyModule("pyarrow.dataset")
 
 
 def rows_of(report: Path) -> list[dict[str, Any]]:
     """Return the findings of a report in JSON or Parquet, as they are whenever they are made."""
     findings = (
-        pyarrow.dataset.dataset(report, format="parquet").to_table().to_pylist()
+        dataset.dataset(report, format="parquet").to_table().to_pylist()
         if report.is_dir()
         else json.loads(report.read_bytes())["findings"]
     )
