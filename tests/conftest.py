@@ -23,6 +23,7 @@ import trio
 from hypothesis import settings
 
 from attachfs.demo.launch import ArchiveConfig, RunningArchive, run_archive
+from tests.support.archives import OPEN_INDEXES
 from tests.support.estates import Estate, serving_estate
 from tests.support.threads import in_thread
 
@@ -196,6 +197,14 @@ def umask() -> Iterator[None]:
     before = os.umask(0o022)
     yield
     os.umask(before)
+
+
+@pytest.fixture(autouse=True)
+def _closed_indexes() -> Iterator[None]:
+    """Close the indexes in memory that a test has opened, after its nurseries have ended."""
+    yield
+    while OPEN_INDEXES:
+        OPEN_INDEXES.pop().close()
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,6 @@ from attachfs.archive.identities import Holder
 from attachfs.archive.models import Listed
 from attachfs.catalog.clock import Clock
 from attachfs.catalog.feed import Feed
-from attachfs.catalog.index import Index
 from attachfs.catalog.keys import ALL_EVENTS, events_key
 from attachfs.catalog.listing import packed_listing
 from attachfs.catalog.listings import Listings
@@ -33,6 +32,7 @@ from attachfs.errors import (
 )
 from tests.catalog.bases import basis
 from tests.catalog.collections import Collection, uuid
+from tests.support.archives import index_in_memory
 
 _TTL_S = 60.0
 _HOUR_S = 3600.0
@@ -373,7 +373,7 @@ async def test_it_outlives_a_restart(
     nursery: trio.Nursery, autojump_clock: MockClock, server: Events
 ) -> None:
     """With its lifetime, with what it may go on from, and with the hour of its sweep."""
-    index, clock = Index.open(None), Clock()
+    index, clock = index_in_memory(nursery), Clock()
 
     def restarted() -> Feed:
         return _feed(nursery, server, basis(nursery, index=index, clock=clock))

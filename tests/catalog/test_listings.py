@@ -14,6 +14,7 @@ from attachfs.catalog.uuids import Uuids
 from attachfs.errors import NotFound, Unreachable
 from tests.catalog.bases import basis
 from tests.catalog.collections import Collection, uuid, uuids
+from tests.support.archives import index_in_memory
 
 _TTL_S = 60.0
 _KEY = b"key"
@@ -190,7 +191,7 @@ async def test_a_sweep_that_fails_half_way_takes_nothing_away(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     """What was whole before it is served, and outlives a restart."""
-    index, clock, server = Index.open(None), Clock(), Collection.of(*_MANY)
+    index, clock, server = index_in_memory(nursery), Clock(), Collection.of(*_MANY)
     await _read(Listings(basis(nursery, index=index, clock=clock), ttl_s=_TTL_S), server)
     autojump_clock.jump(SWEEP_EVERY_S)
     server.error, server.fails_at = Unreachable("away"), "8"

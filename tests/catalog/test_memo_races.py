@@ -5,10 +5,10 @@ import trio
 from trio.testing import MockClock
 
 from attachfs.catalog.clock import Clock
-from attachfs.catalog.index import Index
 from attachfs.catalog.memo import Codec, Memo
 from attachfs.errors import BadReply, Denied, NotFound, Unreachable
 from tests.catalog.bases import TEXT, Source, basis
+from tests.support.archives import index_in_memory
 
 _DAY_S = 86400.0
 Changes = list[tuple[str, str, str | None]]
@@ -231,7 +231,7 @@ async def test_an_answer_of_the_far_future_is_not_served_instead(memo: Memo[str,
 
 async def test_what_was_known_outlives_a_restart(nursery: trio.Nursery) -> None:
     """A second memo on the same index asks nothing; what was refused is asked for."""
-    index = Index.open(None)
+    index = index_in_memory(nursery)
     clock, source = Clock(), Source()
     for _ in range(2):
         memo: Memo[str, str] = Memo(basis(nursery, index=index, clock=clock), TEXT, max_entries=9)

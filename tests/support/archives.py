@@ -40,6 +40,7 @@ HOLDER = Holder(ASSET)
 PATH = AttachmentPath(HOLDER, ATTACHMENT)
 TOKEN = "a-token.that-is.secret"
 
+OPEN_INDEXES: list[Index] = []
 _STREAMS: WeakKeyDictionary[Archive, Streams] = WeakKeyDictionary()
 
 
@@ -140,9 +141,10 @@ class Mounted:
 
 
 def index_in_memory(nursery: trio.Nursery) -> Index:
-    """Return an index that is gone with the test."""
+    """Return an index that is closed when the test has ended."""
     index = Index.open(None)
     index.start(nursery)
+    OPEN_INDEXES.append(index)
     return index
 
 
