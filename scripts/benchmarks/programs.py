@@ -48,7 +48,9 @@ def compiled(name: str, into: Path) -> Path:
     if name == "floor":
         flags = run("pkg-config", "--cflags", "--libs", "fuse3").split()
     target = into / name
-    run("cc", "-O2", "-Wall", "-Wextra", "-o", target, _HERE / "c" / f"{name}.c", *flags)
+    run(
+        "cc", "-O2", "-Wall", "-Wextra", "-pthread", "-o", target, _HERE / "c" / f"{name}.c", *flags
+    )
     return target
 
 
