@@ -1,25 +1,20 @@
 """Measure attachfs beside its peers: `scripts/bench --help`."""
 
-import os
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 import platformdirs
 
 from benchmarks import report
-from benchmarks.bench import Bench
+from benchmarks.bench import Bench, Row
 from benchmarks.data import Data
-from benchmarks.mounts import Mounts
-from benchmarks.programs import Unfit
 from benchmarks.rows import ROWS
-from benchmarks.servers import serving
-
-if TYPE_CHECKING:
-    from benchmarks.timing import Row
+from harness.processes import MeasurementError, drop_settings
+from harness.servers import serving
 
 _QUICK_RUNS: Final = 1
 _RUNS: Final = 7
@@ -46,38 +41,31 @@ def main(
     rows: tuple[str, ...], *, quick: bool, runs: int | None, json_file: Path, data_dir: Path | None
 ) -> None:
     """Measure attachfs and its peers, side by side: all ROWS, or those named."""
-    root = (data_dir or platformdirs.user_cache_path("attachfs-bench")).absolute()
-    data = Data(root, quick=quick)
+    data = Data(
+        (data_dir or platformdirs.user_cache_path("attachfs-bench")).absolute(), quick=quick
+    )
     data.make()
+    runs = runs or (_QUICK_RUNS if quick else _RUNS)
     measured: list[Row] = []
-    unfit = False
+    failed = False
     with tempfile.TemporaryDirectory(prefix="attachfs-bench-", dir="/var/tmp") as directory:
         work = Path(directory)
         work.chmod(0o755)
-        with serving(data, work) as servers:
-            bench = Bench(
-                data,
-                servers,
-                Mounts(work, servers.certificate),
-                work,
-                runs or (_QUICK_RUNS if quick else _RUNS),
-                quick,
-            )
+        with serving(data.root, data.listed.root, data.walked.root, work) as servers:
+            bench = Bench(data, servers, work, runs, quick)
             for name in rows or ROWS:
                 begin_s = time.monotonic()
                 try:
                     measured += ROWS[name](bench)
-                except Unfit as error:
-                    unfit = True
+                except MeasurementError as error:
+                    failed = True
                     click.echo(f"{name}: {error}", err=True)
                 click.echo(f"{name}: {time.monotonic() - begin_s:.0f} s", err=True)
     report.show(measured)
     report.write(measured, json_file)
-    sys.exit(1 if unfit else 0)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
-    # What the user has set up for other servers is none of the benchmarks' business.
-    for variable in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        del os.environ[variable]
+    drop_settings()
     main()

@@ -1,26 +1,47 @@
-"""The files to measure with: an archive's bytes, records and `/info`, laid out for nginx."""
+"""The archives to measure with, as the files that nginx answers with (`harness.servers`).
+
+All but the bytes of attachments follows from names: another machine makes the same records.
+"""
 
 import hashlib
-import json
 import os
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
-from benchmarks.estates import Estate
+import msgspec
+
+from attachfs.demo.archive import Archive
+from attachfs.demo.storage import Selection, Storage
+from attachfs.demo.wire import Record
+from tests.support.archives import declared
 
 MIB: Final = 1024 * 1024
-_VERSION: Final = "1"  # of the layout: data of another is made anew
+PAGE_RECORDS: Final = 100
+_VERSION: Final = "2"  # of the layout: data of another is made anew
 _SMALL_BYTES: Final = 64 * 1024
+_FIRST: Final = "first"
 _BLOCK_BYTES: Final = 16 * MIB
+_NEWEST: Final = datetime(2024, 12, 31, 18, tzinfo=UTC)
+_SPAN_S: Final = 3 * 365 * 86400
+_KINDS: Final = ("Pump", "Valve", "Bridge", "Door entry terminal", "Invoice", "Container", "Lift")
+_SITES: Final = ("Harbour east", "Harbour west", "Plant 2", "Depot", "Zürich", "Line A/B", "Yard")
+_SENTENCE: Final = (
+    "Commissioned together with its neighbour, see the report attached to the first event."
+)
+_CHUNK: Final = 100  # attachments in a request: a request holds 50 KiB of attributes
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Name one attachment: bare UUIDs, and its size in bytes."""
+    """An attachment: bare UUIDs, and its size in bytes."""
 
     asset: str
     attachment: str
@@ -28,18 +49,120 @@ class Blob:
 
     @property
     def path(self) -> str:
-        """Its path below `assets/` and below `bytes/`."""
+        """Its path in a mount."""
         return f"assets/{self.asset}/{self.attachment}"
 
 
+@dataclass(frozen=True, slots=True)
+class Records:
+    """An archive of `asset_count` assets below `root`, without bytes.
+
+    Its pages hold 100 records of 1.2 to 2.4 KB, the newest first. Where it is `walkable`, each
+    asset has two events and all records can be requested one by one; else only the pages exist.
+    """
+
+    root: Path
+    name: str
+    asset_count: int
+    walkable: bool
+
+    @property
+    def asset_page_count(self) -> int:
+        """How many pages all assets take."""
+        return -(-self.asset_count // PAGE_RECORDS)
+
+    @property
+    def event_page_count(self) -> int:
+        """How many pages all events take."""
+        return -(-2 * self.asset_count // PAGE_RECORDS) if self.walkable else 0
+
+    @property
+    def attachment_count(self) -> int:
+        """How many attachments the assets have: every other one has two, the rest one."""
+        return self.asset_count + (self.asset_count + 1) // 2
+
+    def asset(self, number: int) -> str:
+        """Return the UUID of an asset; number 0 is the newest."""
+        return _uuid(f"{self.name}-asset-{number}")
+
+    def warm(self) -> None:
+        """Read all files into the page cache: what the server serves is in memory for all."""
+        for file in self.root.glob("*/*"):
+            file.read_bytes()
+
+    def make(self) -> None:
+        """Make what is missing, by the embedded archive; 100,000 assets take half a minute."""
+        _make_once(self.root, self._make)
+
+    def _make(self) -> None:
+        with _archive(self.root) as archive:
+            with archive.storage.transaction():
+                for number in reversed(range(self.asset_count)):
+                    self._add(archive, number)
+            self._publish(archive.storage)
+
+    def _add(self, archive: Archive, number: int) -> None:
+        created = _NEWEST - timedelta(seconds=_SPAN_S * number // self.asset_count)
+        kind, site = _KINDS[number % len(_KINDS)], _SITES[number % 11 % len(_SITES)]
+        attributes: dict[str, Any] = {
+            # People give the same name twice: one in fifty does without a number.
+            "arc_display_name": f"{kind} {number:06d}, {site}"
+            if number % 50
+            else f"{kind}, {site}",
+            "arc_display_type": kind,
+            "arc_description": " ".join([_SENTENCE] * (2 + number % 2)),
+            "arc_home_location_identity": f"locations/{_uuid(f'location-{site}')}",
+            "arc_primary_image": self._attachment(f"{number}-image", "photo.jpeg"),
+            "commissioned": created.date().isoformat(),
+            "serial_number": f"{number:010d}",
+            **{f"custom field {place}": f"{kind}, field {place}" for place in range(5)},
+        }
+        if number % 2 == 0:
+            attributes["document_document"] = self._attachment(f"{number}-manual", "manual.pdf")
+        evidence = {
+            "arc_display_type": "Inspection",
+            "arc_description": _SENTENCE,
+            "report": self._attachment(f"{number}-report", "report.pdf"),
+            "inspector": f"inspector-{number % 40}@example.com",
+            "result": "pass",
+        }
+        asset, event = self.asset(number), _uuid(f"{self.name}-event-{number}")
+        first = {"uuid": asset, "event_uuid": _uuid(f"{event}-created"), "at": created}
+        archive.create_asset({"attributes": attributes}, **first)
+        recorded = created + timedelta(days=1 + number % 30)
+        body = {"operation": "Record", "behaviour": "RecordEvidence", "event_attributes": evidence}
+        archive.create_event(asset, body, uuid=event, at=recorded)
+
+    def _attachment(self, name: str, file_name: str) -> dict[str, Any]:
+        digest = {"alg": "SHA256", "value": hashlib.sha256(name.encode()).hexdigest()}
+        blob = {"identity": f"blobs/{_uuid(f'{self.name}-blob-{name}')}", "hash": digest}
+        stem = file_name.partition(".")[0]
+        return declared(blob, arc_display_name=stem, arc_file_name=file_name)
+
+    def _publish(self, storage: Storage) -> None:
+        """Write the pages of an archive and, where it is walkable, its records."""
+        assets = [row for row, _ in storage.select(Selection(kind="asset"))]
+        _write_pages(self.root, "assets", [row.record for row in assets])
+        if not self.walkable:
+            return
+        events = [row for row, _ in storage.select(Selection(kind="event"))]
+        events.sort(key=lambda row: str(row.record["timestamp_accepted"]), reverse=True)
+        _write_pages(self.root, "events", [row.record for row in events])
+        own: defaultdict[str, list[Record]] = defaultdict(list)
+        for row in events:
+            own[row.asset].append(row.record)
+            _write(self.root / "event" / row.uuid, row.record)
+        for row in assets:
+            _write(self.root / "asset" / row.uuid, row.record)
+            _write(self.root / "asset-events" / row.uuid, _page("events", own[row.uuid]))
+
+
 class Data:
-    """Hold one large blob of 256 MiB, one of 1 GiB, and 1,000 of 64 KiB, each of random bytes.
+    """One large blob of 256 MiB, one of 1 GiB, and 1,000 of 64 KiB, each of random bytes.
 
-    `wide` are 100 assets with 20 of 1 MiB each, for whom `make_wide` must be called.
-
-    Below `root` are `bytes/`, `info/` and `records/`, each with `assets/<asset>/...`, and
-    `estates/`: whole archives, one to list and one to walk, a tenth as large where it is `quick`.
-    What an earlier run made is used again.
+    `wide` are 100 assets with 20 of 1 MiB each; `make_wide` makes them. `listed` and `walked` are
+    archives to list and to walk, a tenth as large where it is `quick`. What an earlier run made
+    below `root` is used again.
     """
 
     def __init__(self, root: Path, *, quick: bool) -> None:
@@ -49,114 +172,115 @@ class Data:
         self.small = [_blob("small", f"small-{number:04d}", _SMALL_BYTES) for number in range(1000)]
         self.few = [_blob("few", f"few-{number:04d}", _SMALL_BYTES) for number in range(100)]
         self.wide = [
-            [
-                _blob(f"wide-{asset:03d}", f"wide-{asset:03d}-{number:02d}", MIB)
-                for number in range(20)
-            ]
+            [_blob(f"wide-{asset}", f"wide-{asset}-{number}", MIB) for number in range(20)]
             for asset in range(100)
         ]
-        self.listed = _estate(root, "listed", 10_000 if quick else 100_000, walkable=False)
-        self.walked = _estate(root, "walked", 1_000 if quick else 10_000, walkable=True)
+        self.listed = _records(root, "listed", 10_000 if quick else 100_000, walkable=False)
+        self.walked = _records(root, "walked", 1_000 if quick else 10_000, walkable=True)
 
     def make(self) -> None:
-        """Make what is missing: 1.8 GiB, fifteen seconds."""
-        self._make_blobs()
-        for estate in (self.listed, self.walked):
-            estate.make()
+        """Make what is missing: 1.8 GiB and the archives to list and to walk, half a minute."""
+        _make_once(self.root, self._make)
+        for records in (self.listed, self.walked):
+            records.make()
+
+    def make_wide(self, assets: list[list[Blob]]) -> None:
+        """Make what is missing of some of `wide`: 2 GiB, ten seconds."""
+        made = self.root / "asset"
+        self._make_files([blobs for blobs in assets if not (made / blobs[0].asset).exists()])
 
     def local(self, blob: Blob) -> Path:
         """Return the local file with the bytes of a blob."""
-        return self.root / "bytes" / blob.path
+        return self.root / "bytes" / blob.asset / blob.attachment
 
     def warm(self, blobs: list[Blob]) -> None:
-        """Read files into the page cache: what the server serves is in memory for everybody."""
+        """Read files into the page cache: what the server serves is in memory for all."""
         for blob in blobs:
             with self.local(blob).open("rb", buffering=0) as file:
                 while file.read(_BLOCK_BYTES):
                     pass
 
-    def make_wide(self, assets: list[list[Blob]]) -> None:
-        """Make what is missing of some of `wide`: 2 GiB, ten seconds."""
-        for blobs in assets:
-            if not (self.root / "records" / "assets" / blobs[0].asset).exists():
-                self._make_asset(blobs)
+    def _make(self) -> None:
+        self._make_files([[self.big], [self.huge], self.small, self.few])
+        for kind in ("assets", "events"):
+            _write_pages(self.root, kind, [])
 
-    def _make_blobs(self) -> None:
-        done = self.root / "version"
-        if done.is_file() and done.read_text() == _VERSION:
-            return
-        shutil.rmtree(self.root, ignore_errors=True)
-        for blobs in ([self.big], [self.huge], self.small, self.few):
-            self._make_asset(blobs)
-        _write_json(self.root / "page", {"assets": [], "next_page_token": ""})
+    def _make_files(self, assets: list[list[Blob]]) -> None:
+        """Make assets by the embedded archive, and publish their records, /info and bytes."""
+        with _archive(self.root) as archive:
+            for blobs in assets:
+                asset = blobs[0].asset
+                archive.create_asset({"attributes": {}}, uuid=asset)
+                for begin in range(0, len(blobs), _CHUNK):
+                    attributes = {
+                        blob.attachment: self._make_file(archive, blob)
+                        for blob in blobs[begin : begin + _CHUNK]
+                    }
+                    body = {"operation": "Record", "behaviour": "RecordEvidence"}
+                    archive.create_event(asset, {**body, "asset_attributes": attributes})
+                (row,) = archive.storage.first(Selection(kind="asset", asset=asset), 1)
+                _write(self.root / "asset-events" / asset, _page("events", []))
+                _write(self.root / "asset" / asset, row.record)
+
+    def _make_file(self, archive: Archive, blob: Blob) -> dict[str, Any]:
+        """Publish a blob of random bytes; return the attribute that attaches it."""
+        archive.create_blob(os.urandom(blob.size_bytes), uuid=blob.attachment)
+        info = archive.edit_blob(blob.attachment, scanned_status="SCANNED_OK")
+        _write(self.root / "info" / blob.asset / blob.attachment, info)
+        self.local(blob).parent.mkdir(parents=True, exist_ok=True)
+        archive.blobs.path(blob.attachment).rename(self.local(blob))
+        return declared(info, arc_file_name=blob.attachment)
+
+
+@contextmanager
+def _archive(root: Path) -> Iterator[Archive]:
+    """Open an empty archive, which is removed after the block, on the same disk as `root`."""
+    with tempfile.TemporaryDirectory(dir=root) as directory:
+        archive = Archive(Path(directory) / "archive")
+        try:
+            yield archive
+        finally:
+            archive.close()
+
+
+def _make_once(root: Path, make: Callable[[], None]) -> None:
+    """Make a directory, unless an earlier run has made it in this version's layout."""
+    done = root / "version"
+    if not done.is_file() or done.read_text() != _VERSION:
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(parents=True)
+        make()
         done.write_text(_VERSION)
-
-    def _make_asset(self, blobs: list[Blob]) -> None:
-        attributes = dict(self._make_blob(blob) for blob in blobs)
-        asset = blobs[0].asset
-        _write_json(
-            self.root / "records" / "assets" / asset,
-            {
-                "identity": f"assets/{asset}",
-                "behaviours": ["Attachments", "RecordEvidence"],
-                "attributes": {"arc_display_name": "benchmark", **attributes},
-                "confirmation_status": "CONFIRMED",
-                "tracked": "TRACKED",
-                "owner": "",
-                "at_time": "",
-            },
-        )
-
-    def _make_blob(self, blob: Blob) -> tuple[str, dict[str, Any]]:
-        digest = hashlib.sha256()
-        path = self.local(blob)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            for block in _random_blocks(blob.size_bytes):
-                digest.update(block)
-                file.write(block)
-        _write_json(
-            self.root / "info" / blob.path,
-            {
-                "identity": f"blobs/{blob.attachment}",
-                "hash": {"alg": "SHA256", "value": digest.hexdigest()},
-                "mime_type": "application/octet-stream",
-                "size": blob.size_bytes,
-                "timestamp_accepted": "2024-05-01T00:00:00Z",
-                "scanned_status": "SCANNED_OK",
-                "scanned_bad_reason": "",
-                "scanned_timestamp": "2024-05-02T00:00:00Z",
-            },
-        )
-        attribute = {
-            "arc_attribute_type": "arc_attachment",
-            "arc_blob_identity": f"blobs/{blob.attachment}",
-            "arc_blob_hash_alg": "SHA256",
-            "arc_blob_hash_value": digest.hexdigest(),
-            "arc_file_name": blob.attachment,
-        }
-        return blob.attachment, attribute
 
 
 def _blob(asset: str, name: str, size_bytes: int) -> Blob:
-    return Blob(
-        str(uuid5(NAMESPACE_URL, f"asset-{asset}")),
-        str(uuid5(NAMESPACE_URL, f"blob-{name}")),
-        size_bytes,
-    )
+    return Blob(_uuid(f"asset-{asset}"), _uuid(f"blob-{name}"), size_bytes)
 
 
-def _estate(root: Path, name: str, asset_count: int, *, walkable: bool) -> Estate:
-    return Estate(root / "estates" / f"{name}-{asset_count}", name, asset_count, walkable)
+def _records(root: Path, name: str, asset_count: int, *, walkable: bool) -> Records:
+    return Records(root / "estates" / f"{name}-{asset_count}", name, asset_count, walkable)
 
 
-def _random_blocks(size_bytes: int) -> Iterator[bytes]:
-    while size_bytes:
-        block = os.urandom(min(size_bytes, _BLOCK_BYTES))
-        yield block
-        size_bytes -= len(block)
+def _uuid(name: str) -> str:
+    return str(uuid5(NAMESPACE_URL, name))
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
+def _write_pages(root: Path, kind: str, records: list[Record]) -> None:
+    """Write pages under their tokens; the first has none, `single` answers a mount's probe."""
+    token = _FIRST
+    for begin in range(0, len(records) or 1, PAGE_RECORDS):
+        end = begin + PAGE_RECORDS
+        following = _uuid(f"{kind}-page-{end}").replace("-", "") if end < len(records) else ""
+        _write(root / kind / token, _page(kind, records[begin:end], following))
+        if begin == 0:
+            _write(root / kind / "single", _page(kind, records[:1], following))
+        token = following
+
+
+def _page(kind: str, records: list[Record], following: str = "") -> Record:
+    return {kind: records, "next_page_token": following}
+
+
+def _write(path: Path, value: Record) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value))
+    path.write_bytes(msgspec.json.encode(value))

@@ -9,9 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.mounts import rclone
-from benchmarks.programs import version
-from benchmarks.timing import Limit, Row
+from benchmarks.bench import RCLONE, Limit, Row
+from harness.processes import printed_s
 
 _WHOLE_FROM: Final = 100  # three digits are enough
 
@@ -35,11 +34,11 @@ def machine() -> dict[str, str]:
             name: metadata.version(name)
             for name in ("attachfs", "pyfuse3", "trio", "httpx", "urllib3", "datatrails-archivist")
         },
-        "libfuse": version("pkg-config", "--modversion", "fuse3"),
-        "nginx": version("nginx", "-v").split("/")[-1],
-        "curl": version("curl", "--version").split()[1],
-        "openssl": version("openssl", "version").split()[1],
-        "rclone": version(rclone(), "version").split()[1],
+        "libfuse": _version("pkg-config", "--modversion", "fuse3"),
+        "nginx": _version("sh", "-c", "nginx -v 2>&1").split("/")[-1],
+        "curl": _version("curl", "--version").split()[1],
+        "openssl": _version("openssl", "version").split()[1],
+        "rclone": _version(RCLONE, "version").split()[1],
     }
 
 
@@ -58,7 +57,7 @@ def show(rows: list[Row]) -> None:
         table.add_row(
             row.name,
             row.workload,
-            f"{_figure(row.ours)} {row.unit}",
+            f"{_figure(row.median())} {row.unit}",
             "\n".join(peers),
             "\n".join(_bound(row, limit) for limit in row.limits),
             "\n".join(_verdict(row, limit) for limit in row.limits),
@@ -92,6 +91,10 @@ def write(rows: list[Row], path: Path) -> None:
         ],
     }
     path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _version(*command: str) -> str:
+    return printed_s(*command)[1][0]
 
 
 def _figure(value: float) -> str:

@@ -13,7 +13,7 @@ import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import pyfuse3
@@ -22,41 +22,30 @@ import trio
 _MODES: Final = {"d": stat.S_IFDIR | 0o555, "f": stat.S_IFREG | 0o444, "l": stat.S_IFLNK | 0o777}
 
 
-class _Child(NamedTuple):
-    name: bytes
-    attributes: pyfuse3.EntryAttributes
-
-
 class Static(pyfuse3.Operations):
-    """Serve names from memory: inodes, names and listings are dictionaries made beforehand."""
+    """Serve names from memory: dictionaries and listings made beforehand."""
 
     supports_dot_lookup = False
     enable_writeback_cache = False
 
     def __init__(self, description: Sequence[tuple[str, str]], lifetime_s: float) -> None:
         super().__init__()
-        root = _attributes(pyfuse3.ROOT_INODE, "d", lifetime_s)
-        self._inodes = {root.st_ino: root}
-        self._names: dict[int, dict[bytes, pyfuse3.EntryAttributes]] = {root.st_ino: {}}
-        self._listings: dict[int, list[_Child]] = {root.st_ino: []}
-        directories = {"": root.st_ino}
-        for ino, (kind, path) in enumerate(description, start=root.st_ino + 1):
-            attributes = _attributes(ino, kind, lifetime_s)
+        root = pyfuse3.ROOT_INODE
+        self._inodes = {root: _attributes(root, "d", lifetime_s)}
+        names: dict[int, dict[bytes, pyfuse3.EntryAttributes]] = {root: {}}
+        directories = {"": root}
+        for ino, (kind, path) in enumerate(description, start=root + 1):
             parent, _, name = path.rpartition("/")
-            child = _Child(os.fsencode(name), attributes)
-            self._inodes[ino] = attributes
-            self._names[directories[parent]][child.name] = attributes
-            self._listings[directories[parent]].append(child)
+            self._inodes[ino] = attributes = _attributes(ino, kind, lifetime_s)
+            names[directories[parent]][os.fsencode(name)] = attributes
             if kind == "d":
                 directories[path] = ino
-                self._names[ino] = {}
-                self._listings[ino] = []
+                names[ino] = {}
+        self._names = names
+        self._listings = {ino: list(children.items()) for ino, children in names.items()}
 
     async def lookup(
-        self,
-        parent_inode: int,
-        name: bytes,
-        ctx: pyfuse3.RequestContext,  # noqa: ARG002 - pyfuse3 sets the signatures
+        self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Find a name."""
         try:
@@ -64,22 +53,14 @@ class Static(pyfuse3.Operations):
         except KeyError:
             raise pyfuse3.FUSEError(errno.ENOENT) from None
 
-    async def getattr(
-        self,
-        inode: int,
-        ctx: pyfuse3.RequestContext,  # noqa: ARG002 - as above
-    ) -> pyfuse3.EntryAttributes:
+    async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """Return an inode's attributes."""
         return self._inodes[inode]
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         """Do nothing: everything stays."""
 
-    async def opendir(
-        self,
-        inode: int,
-        ctx: pyfuse3.RequestContext,  # noqa: ARG002 - as above
-    ) -> int:
+    async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
         """Open a directory: its handle is its inode."""
         return inode
 
@@ -87,8 +68,7 @@ class Static(pyfuse3.Operations):
         """List entries from `start_id` on, as many as fit."""
         listing = self._listings[fh]
         for index in range(start_id, len(listing)):
-            name, attributes = listing[index]
-            if not pyfuse3.readdir_reply(token, name, attributes, index + 1):
+            if not pyfuse3.readdir_reply(token, *listing[index], index + 1):
                 return
 
     async def releasedir(self, fh: int) -> None:

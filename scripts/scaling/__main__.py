@@ -1,16 +1,16 @@
 """Measure what an estate costs: `scripts/scale --help`."""
 
-import os
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import click
 
+from harness.processes import drop_settings
 from scaling.estate import of_attachments
-from scaling.figures import Figures
 from scaling.report import told
-from scaling.stages import STAGES, Plan, measured
+from scaling.stages import STAGES, Figures, measure
 
 _ATTACHMENTS: Final = 3000
 _QUICK_ATTACHMENTS: Final = 200
@@ -28,7 +28,7 @@ _QUICK_ATTACHMENTS: Final = 200
 @click.option(
     "--stage",
     "stages",
-    type=click.Choice(STAGES),
+    type=click.Choice(list(STAGES)),
     multiple=True,
     help="What to measure, may be repeated; all by default.",
 )
@@ -74,20 +74,14 @@ def main(
     if earlier_file is not None:
         click.echo(told(Figures.read(earlier_file), smaller))
         return
-    plan = Plan(
-        of_attachments(_QUICK_ATTACHMENTS if quick else attachments), stages or STAGES, rate
-    )
+    size = of_attachments(_QUICK_ATTACHMENTS if quick else attachments)
     with tempfile.TemporaryDirectory(prefix="attachfs-scale-", dir="/var/tmp") as directory:
-        runs, kept = measured(plan, Path(directory), lambda line: click.echo(line, err=True))
-    figures = Figures(plan.size, plan.rate, runs, kept)
+        progress = partial(click.echo, err=True)
+        figures = measure(size, stages or STAGES, rate, Path(directory), progress)
     figures.write(json_file)
     click.echo(told(figures, smaller))
 
 
 if __name__ == "__main__":
-    # What the user has set up for other servers is none of the measurements' business.
-    for variable in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        del os.environ[variable]
-    for variable in [name for name in os.environ if name.startswith(("ATTACHFS_", "DATATRAILS_"))]:
-        del os.environ[variable]
+    drop_settings()
     main()

@@ -10,9 +10,9 @@ from enum import Enum, auto
 from math import inf
 from typing import Final, Self
 
-from scaling.counting import REFUSALS
+from harness.archive import REFUSALS
 from scaling.estate import Size
-from scaling.runs import Run
+from scaling.stages import Figures, Run
 
 # One process hashes and receives so much over TLS: cold-tls of docs/performance.md, 256 MiB in
 # 1.04 s. It is work of other threads for the most part, so that adding it is cautious.
@@ -32,6 +32,9 @@ class Confirms(Enum):
     NEVER = auto()
     LATE = auto()
     ALWAYS = auto()
+
+
+_CONFIRMS: Final = {"again": Confirms.ALWAYS, "list": Confirms.NEVER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,12 @@ class Work:
             memory_bytes=max(run.peak_bytes - start.peak_bytes, 0) / size.places,
             fixed_bytes=start.peak_bytes,
         )
+
+    @classmethod
+    def of_stage(cls, figures: Figures, stage: str) -> Self:
+        """Return what a stage of some figures shows."""
+        confirms = _CONFIRMS.get(stage, Confirms.LATE)
+        return cls.of(figures.runs[stage], figures.size, figures.runs["start"], confirms)
 
 
 @dataclass(frozen=True, slots=True)

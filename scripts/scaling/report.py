@@ -1,13 +1,14 @@
 """Figures as tables of Markdown: what was measured, what follows from it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from math import inf
 from typing import Final
 
+from harness.archive import KINDS
 from scaling.estate import ATTACHMENTS_AN_ASSET, Size
-from scaling.figures import Figures
 from scaling.model import REQUEST_CPU_S, Bounds, Cost, Work, cost, error
+from scaling.stages import Figures
 
 _MB: Final = 1e6
 _HOUR_S: Final = 3600.0
@@ -21,10 +22,6 @@ _STAGES: Final = {
     "limited": "verify, {rate:g} requests/s",
     "limited-ttl": "the same, --metadata-ttl 1h",
 }
-_KINDS: Final = (
-    *("asset pages", "event pages", "asset records", "event records"),
-    *("infos", "bodies", "refusals"),
-)
 # What the estate is asked about: ten million attachments, of a million bytes on average.
 LARGE: Final = Size(10_000_000 // ATTACHMENTS_AN_ASSET)
 _BODY_BYTES: Final = 1_000_000.0
@@ -78,10 +75,10 @@ def _kinds(figures: Figures) -> str:
     rows = []
     for name, run in figures.runs.items():
         if name in _STAGES:
-            others = run.all_requests - sum(run.requests.get(kind, 0) for kind in _KINDS)
-            counts = [*(run.requests.get(kind, 0) for kind in _KINDS), others]
+            others = run.all_requests - sum(run.requests.get(kind, 0) for kind in KINDS)
+            counts = [*(run.requests.get(kind, 0) for kind in KINDS), others]
             rows.append((_stage(name, figures), *(f"{count:,}" for count in counts)))
-    lines = _table(("requests", *_KINDS, "others"), rows)
+    lines = _table(("requests", *KINDS, "others"), rows)
     if "first" in figures.runs:
         run = figures.runs["first"]
         sizes = (f"{kind} {run.bytes[kind] / run.requests[kind]:,.0f}" for kind in run.bytes)
@@ -98,7 +95,7 @@ def _predicted(figures: Figures, smaller: Figures) -> str:
             continue
         # The embedded archive answers so many, which is as good as a limit.
         answered = Bounds(run.all_requests / run.seconds, bytes_per_s=inf)
-        work = smaller.work(name)
+        work = Work.of_stage(smaller, name)
         reckoned = cost(work, figures.size, answered, body_bytes=0, request_bytes=0)
         for what, predicted, measured in (
             ("requests", reckoned.requests, run.all_requests),
@@ -115,7 +112,7 @@ def _large(figures: Figures, request_bytes: float) -> str:
     for name in ("first", "again", "refetch", "prefetch", "list"):
         if name not in figures.runs:
             continue
-        work = figures.work(name)
+        work = Work.of_stage(figures, name)
         if name == "again":  # a quarter later, when no scan result is believed any more
             work = replace(work, infos=1.0, cpu_s=work.cpu_s + REQUEST_CPU_S)
         costs = [_cost(work, Bounds(rate), request_bytes) for rate in _RATES]
@@ -129,7 +126,7 @@ def _large(figures: Figures, request_bytes: float) -> str:
 
 
 def _knobs(figures: Figures, request_bytes: float) -> str:
-    first = figures.work("first")
+    first = Work.of_stage(figures, "first")
     usual = Bounds(_RATE)
     choices: dict[str, tuple[Work, Bounds]] = {
         f"{_RATE:g} requests/s, 125 MB/s, one process": (first, usual),
@@ -165,11 +162,5 @@ def _time(seconds: float) -> str:
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    return list(_lines(head, rows))
-
-
-def _lines(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "|---" * len(head) + "|"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
+    lines = (f"| {' | '.join(cells)} |" for cells in (head, *rows))
+    return [next(lines), "|---" * len(head) + "|", *lines]

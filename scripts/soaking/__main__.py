@@ -12,8 +12,9 @@ from typing import Final
 
 import click
 
-from soaking.report import figures, told
-from soaking.soak import Plan, soak
+from harness.processes import drop_settings
+from soaking.report import Outcome, figures, told
+from soaking.soak import soak
 
 _SECONDS: Final = 600.0
 _QUICK_SECONDS: Final = 120.0
@@ -59,8 +60,9 @@ def main(
     if hostile and not _endures_hostile_input():
         sys.exit(1)
     seconds = seconds or (_QUICK_SECONDS if quick else _SECONDS)
+    outcome = Outcome(seconds, readers, files, faults)
     with tempfile.TemporaryDirectory(prefix="attachfs-soak-") as directory:
-        outcome = soak(Plan(seconds, readers, files, faults), Path(directory), _ended_softly())
+        soak(outcome, Path(directory), _ended_softly())
     click.echo(told(outcome))
     if json_file is not None:
         json_file.write_text(json.dumps(figures(outcome), indent=1) + "\n")
@@ -92,9 +94,5 @@ def _endures_hostile_input() -> bool:
 
 
 if __name__ == "__main__":
-    # What the user has set up for other servers is none of the soak's business.
-    for variable in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        del os.environ[variable]
-    for variable in [name for name in os.environ if name.startswith(("ATTACHFS_", "DATATRAILS_"))]:
-        del os.environ[variable]
+    drop_settings()
     main()

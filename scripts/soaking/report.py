@@ -2,11 +2,10 @@
 
 from dataclasses import asdict, dataclass, field
 from math import ceil
-from statistics import median
 from typing import Any, Final
 
-from soaking.faults import REQUESTS
-from soaking.gauges import Gauges, windows
+from harness.faults import REQUESTS
+from harness.gauges import Sample, medians
 
 _MIB: Final = 1 << 20
 _SHARES: Final = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "longest": 1.0}
@@ -25,9 +24,9 @@ class Outcome:
     failed: int = 0
     failures: list[dict[str, Any]] = field(default_factory=list)
     bytes_read: int = 0
-    idle: Gauges | None = None
-    seen: list[Gauges] = field(default_factory=list)
-    settled: Gauges | None = None
+    idle: Sample | None = None
+    seen: list[Sample] = field(default_factory=list)
+    settled: Sample | None = None
     warnings: int = 0
     ended_early: bool = False
     wrong: list[str] = field(default_factory=list)
@@ -92,12 +91,11 @@ def _latencies(outcome: Outcome) -> list[str]:
 def _gauges(outcome: Outcome) -> list[str]:
     if outcome.idle is None or not outcome.seen:
         return []
-    before, after = windows(outcome.seen)
+    warm, end = medians(outcome.seen)
     lines = [f"{'':13}{'idle':>8}{'warm':>8}{'end':>8}{'idle again':>12}"]
     for name, idle in asdict(outcome.idle).items():
-        warm, end = (median(asdict(each)[name] for each in some) for some in (before, after))
         again = None if outcome.settled is None else asdict(outcome.settled)[name]
-        shown = [_shown(name, value) for value in (idle, warm, end, again)]
+        shown = [_shown(name, value) for value in (idle, warm[name], end[name], again)]
         lines.append(f"{_titled(name):13}{shown[0]:>8}{shown[1]:>8}{shown[2]:>8}{shown[3]:>12}")
     return lines
 

@@ -1,121 +1,142 @@
 """One soak, from the archive to the outcome."""
 
+import re
 import time
 from collections import defaultdict
 from contextlib import ExitStack
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
+from attachfs.demo.archive import Archive
 from attachfs.errors import AttachfsError
-from soaking import gauges
+from harness.archive import serve_archive
+from harness.faults import serve_faults
+from harness.gauges import SAMPLE_EVERY_S, growth, sample, settle
+from harness.mounts import Access, Mount, is_mounted, mounted_archive
+from harness.processes import MeasurementError, Worker, stop, tail, worker
 from soaking.evidence import Evidence
-from soaking.mounts import TIMEOUT_S, Mounted, mounted
-from soaking.processes import Lost, Process, running
+from soaking.readers import read
 from soaking.report import Outcome
+from tests.support.archives import declared, uuid_in
 
 _PROCESSES: Final = 2
 _PATIENCE_S: Final = 60.0
+_END_S: Final = 10.0
+_TIMEOUT_S: Final = 30.0
 # Several calls, each of which may wait for the server as long as the deadline.
-HANG_S: Final = TIMEOUT_S + 10
-_TICK_S: Final = 0.2
+_HANG_S: Final = _TIMEOUT_S + 10
+_OPTIONS: Final = ("--metadata-ttl", "10s", "--timeout", f"{_TIMEOUT_S:.0f}s")
+# Caches hold a part of all bytes: they are evicted and downloaded again, over and over.
+_DISK_PART: Final = 8
+_MEMORY_PART: Final = 32
+_FILES_AN_ASSET: Final = 10
+_LEVEL: Final = re.compile(r"\[(warning|error|critical) *\]")
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How long to read, by how many, how many files, and which share of requests fails."""
-
-    seconds: float
-    readers: int
-    files: int
-    faults: float
-
-
-def soak(plan: Plan, directory: Path, ended: Event) -> Outcome:
-    """Read through a mount below a directory, until the time is over or it is ended."""
-    outcome = Outcome(plan.seconds, plan.readers, plan.files, plan.faults)
+def soak(outcome: Outcome, directory: Path, ended: Event) -> None:
+    """Read as an outcome says, below a directory, until the time is over or `ended` is set."""
+    evidence = Evidence(outcome.files)
+    all_bytes = sum(map(evidence.size_bytes, range(outcome.files)))
+    caches = ("--cache-size", all_bytes // _DISK_PART, "--memory-cache", all_bytes // _MEMORY_PART)
+    mountpoint = directory / "mnt"
+    mountpoint.mkdir()
     with ExitStack() as stack:
-        archive = stack.enter_context(running("soaking.archive", str(plan.files)))
-        serves = archive.heard(_PATIENCE_S)
-        proxy = stack.enter_context(running("soaking.faults", serves["url"], str(plan.faults)))
-        url = proxy.heard(_PATIENCE_S)["url"]
-        evidence = Evidence(plan.files)
-        all_bytes = sum(map(evidence.size_bytes, range(plan.files)))
+        archive = stack.enter_context(worker(serve_archive, partial(_fill, evidence)))
+        url, token_file, paths = archive.receive(_PATIENCE_S)
+        proxy = stack.enter_context(worker(serve_faults, url, outcome.faults))
+        access = Access(proxy.receive(_PATIENCE_S), token_file)
         mount = stack.enter_context(
-            mounted(url, serves["token_file"], directory, all_bytes=all_bytes)
+            mounted_archive(access, mountpoint, *caches, *_OPTIONS, cache=directory / "cache")
         )
-        (mount.path / serves["paths"][0]).stat()
-        outcome.idle = gauges.look(mount.process.pid, mount.path)
-        _load(plan, mount, serves["paths"], outcome, ended)
-        _settle(mount, outcome)
-        outcome.wrong += mount.end()
-        outcome.wrong += mount.tracebacks()
-        outcome.warnings = mount.warnings()
-        proxy.finish()
-        outcome.met = proxy.heard(_PATIENCE_S)["met"]
-    return outcome
+        (mount.path / paths[0]).stat()
+        outcome.idle = sample(mount)
+        _load(mount, paths, outcome, ended)
+        if mount.is_alive:
+            try:
+                outcome.settled, leaked = settle(mount, outcome.idle, patience_s=_PATIENCE_S)
+            except (OSError, AttachfsError) as error:
+                leaked = [f"the idle mount does not answer: {error}"]
+            outcome.wrong += leaked
+        outcome.wrong += _take_down(mount)
+        log = mount.log.read_text()
+        outcome.warnings = len(_LEVEL.findall(log))
+        if "Traceback" in log:
+            outcome.wrong.append(f"a traceback in the log: {tail(mount.log)}")
+        proxy.send(None)
+        outcome.met = proxy.receive(_PATIENCE_S)
 
 
-def _load(plan: Plan, mount: Mounted, paths: list[str], outcome: Outcome, ended: Event) -> None:
-    """Have all readers read, and watch."""
+def _fill(evidence: Evidence, archive: Archive) -> list[str]:
+    """Put all files into the archive; return their paths in a mount."""
+    paths: list[str] = []
+    for begin in range(0, evidence.files, _FILES_AN_ASSET):
+        numbers = range(begin, min(begin + _FILES_AN_ASSET, evidence.files))
+        blobs = [archive.create_blob(evidence.content(number)) for number in numbers]
+        attributes = {f"proof {number}": declared(blob) for number, blob in enumerate(blobs)}
+        asset = uuid_in(archive.create_asset({"attributes": attributes}))
+        paths += [f"assets/{asset}/{uuid_in(blob)}" for blob in blobs]
+    return paths
+
+
+def _load(mount: Mount, paths: list[str], outcome: Outcome, ended: Event) -> None:
+    """Have all readers read, and measure the mount each second."""
+    processes = min(_PROCESSES, outcome.readers)
+    troubles: list[str] = []
     with ExitStack() as stack:
-        processes = [
-            stack.enter_context(running("soaking.readers"))
-            for _ in range(min(_PROCESSES, plan.readers))
+        readers = [
+            stack.enter_context(
+                worker(read, mount.path, paths, range(number, outcome.readers, processes))
+            )
+            for number in range(processes)
         ]
-        for number, process in enumerate(processes):
-            seeds = list(range(number, plan.readers, len(processes)))
-            process.tell({"root": str(mount.path), "paths": paths, "seeds": seeds})
-        with gauges.watching(mount.process.pid, mount.path) as watch:
-            _wait(plan.seconds, mount, ended)
+        until_s = time.monotonic() + outcome.seconds
+        while (
+            mount.is_alive
+            and (left_s := until_s - time.monotonic()) > 0
+            and not ended.wait(min(SAMPLE_EVERY_S, left_s))
+        ):
+            try:
+                outcome.seen.append(sample(mount))
+            except (OSError, AttachfsError) as error:
+                troubles.append(str(error))
         outcome.ended_early = ended.is_set()
-        outcome.seen = watch.seen
-        for process in processes:
-            process.finish()
-        for process in processes:
-            _listen(process, outcome)
-    if not mount.alive:
+        for reader in readers:
+            reader.send(None)
+        for reader in readers:
+            _collect(reader, outcome)
+    if not mount.is_alive:
         outcome.wrong.append("the mount has died")
-    elif watch.troubles:
-        first, times = watch.troubles[0], len(watch.troubles)
-        outcome.wrong.append(f"the mount did not tell how it is, {times} times: {first}")
-    outcome.wrong += gauges.growth(watch.seen)
+    elif troubles:
+        outcome.wrong.append(f"the mount did not answer {len(troubles)} times: {troubles[0]}")
+    outcome.wrong += growth(outcome.seen)
 
 
-def _wait(seconds: float, mount: Mounted, ended: Event) -> None:
-    """Wait while the mount lives and nobody cuts it short."""
-    until_s = time.monotonic() + seconds
-    while time.monotonic() < until_s and mount.alive and not ended.wait(_TICK_S):
-        pass
-
-
-def _listen(process: Process, outcome: Outcome) -> None:
-    """Add what readers tell; those that tell nothing hang."""
+def _collect(reader: Worker, outcome: Outcome) -> None:
+    """Add what readers report; those that report nothing hang."""
     try:
-        heard: dict[str, Any] = process.heard(HANG_S)
-    except Lost as error:
+        reported: dict[str, Any] = reader.receive(_HANG_S)
+    except MeasurementError as error:
         outcome.wrong.append(error.message)
         return
     took_s = defaultdict(list, outcome.took_s)
-    for what, times_s in heard["took_s"].items():
+    for what, times_s in reported["took_s"].items():
         took_s[what] += times_s
-        if max(times_s) > HANG_S:
+        if max(times_s) > _HANG_S:
             outcome.wrong.append(f"{what}: it hung for {max(times_s):.1f} s")
     outcome.took_s = dict(took_s)
-    outcome.failed += heard["failed"]
-    outcome.failures += heard["failures"]
-    outcome.bytes_read += heard["bytes_read"]
+    outcome.failed += reported["failed"]
+    outcome.failures += reported["failures"]
+    outcome.bytes_read += reported["bytes_read"]
 
 
-def _settle(mount: Mounted, outcome: Outcome) -> None:
-    """See that a mount which nobody uses has let go of all it needed."""
-    if outcome.idle is None or not mount.alive:
-        return
-    try:
-        outcome.settled, leaked = gauges.settled(
-            mount.process.pid, mount.path, outcome.idle, patience_s=_PATIENCE_S
-        )
-    except (OSError, AttachfsError) as error:
-        leaked = [f"the mount does not tell how it is, idle: {error}"]
-    outcome.wrong += leaked
+def _take_down(mount: Mount) -> list[str]:
+    """End the mount; return what went wrong with that."""
+    status = stop(mount.process, _END_S)
+    wrong = [f"the mount ended with {status}"] * bool(status)
+    if status is None:
+        wrong = [f"the mount did not end within {_END_S:g} s"]
+    if is_mounted(mount.path):
+        wrong.append("it is still mounted")
+    return wrong

@@ -13,15 +13,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
 
-from scaling import counting, estate, model, report  # noqa: E402 - the path comes first
-from scaling.counting import Counting, kind_of  # noqa: E402
-from scaling.estate import Size  # noqa: E402
-from scaling.figures import Figures  # noqa: E402
-from scaling.model import Bounds, Confirms, Work, cost  # noqa: E402
-from scaling.runs import Run  # noqa: E402
-from scaling.stages import Kept  # noqa: E402
-
 from attachfs.demo.traffic import Logged  # noqa: E402
+from harness.archive import OTHERS, CountedTraffic, kind_of  # noqa: E402 - the path comes first
+from scaling import estate, model, report  # noqa: E402
+from scaling.estate import Size  # noqa: E402
+from scaling.model import Bounds, Confirms, Work, cost  # noqa: E402
+from scaling.stages import Figures, Kept, Run  # noqa: E402
 
 _SIZE = Size(100)
 _START = Run(1.0, 1.0, 50_000_000)
@@ -88,7 +85,7 @@ def test_an_estate_has_at_least_so_many() -> None:
         (f"assets/{_UUID}/events/{_UUID}", "event records"),
         (f"attachments/assets/{_UUID}/{_UUID}/info", "infos"),
         (f"attachments/assets/{_UUID}/events/{_UUID}/{_UUID}", "bodies"),
-        ("caps", counting.OTHERS),
+        ("caps", OTHERS),
     ],
 )
 def test_requests_are_told_apart(path: str, kind: str) -> None:
@@ -110,19 +107,19 @@ def _logged(status: int) -> Logged:
 
 def test_refusals_are_counted_apart() -> None:
     """And all of it once."""
-    counts = Counting()
+    counts = CountedTraffic()
     for status in (200, 200, 429):
         counts.note(_logged(status))
     taken = {"asset pages": 2, "refusals": 1}
-    assert counts.taken()["requests"] == taken
-    assert counts.taken()["requests"] == {}
+    assert counts.take()["requests"] == taken
+    assert counts.take()["requests"] == {}
 
 
 def test_what_is_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second's worth at once, then as many as time goes by."""
     now_s = 0.0
-    monkeypatch.setattr("scaling.counting.time.monotonic", lambda: now_s)
-    counts = Counting(10)
+    monkeypatch.setattr("harness.archive.time.monotonic", lambda: now_s)
+    counts = CountedTraffic(10)
     assert [counts.is_limited(0) for _ in range(12)] == [False] * 10 + [True] * 2
     now_s = 0.5
     assert [counts.is_limited(0) for _ in range(6)] == [False] * 5 + [True]

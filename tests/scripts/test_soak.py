@@ -17,15 +17,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
 
-from soaking import faults, gauges  # noqa: E402 - the path comes first
+from harness import faults, gauges  # noqa: E402 - the path comes first
+from harness.gauges import Sample  # noqa: E402
 from soaking.evidence import Evidence  # noqa: E402
-from soaking.gauges import Gauges  # noqa: E402
 from soaking.readers import Reader  # noqa: E402
 from soaking.report import Outcome, figures, quantile, told  # noqa: E402
 
 _FILES = 4
-_IDLE = Gauges(descriptors=20, sockets=7, threads=2, tasks=10, memory_bytes=40 << 20)
+_IDLE = Sample(descriptors=20, sockets=7, threads=2, tasks=10, memory_bytes=40 << 20)
 _LOOKS = 40
+_WORKERS = 4  # an archive, a proxy, two readers
 
 
 @contextmanager
@@ -83,7 +84,8 @@ def _mounted_by(soak: subprocess.Popen[str]) -> str:
     while soak.poll() is None:
         children = Path(f"/proc/{soak.pid}/task/{soak.pid}/children").read_text().split()
         commands = [_command_of(child) for child in children]
-        if any("soaking.readers" in command for command in commands):
+        workers = sum(any("spawn_main" in word for word in command) for command in commands)
+        if workers == _WORKERS:
             return next(command[4] for command in commands if "mount" in command)
         pause.wait(0.05)
     raise AssertionError(soak.communicate()[0])
@@ -224,9 +226,9 @@ def test_a_few_looks_say_nothing() -> None:
 )
 def test_what_an_idle_mount_keeps_is_told(change: dict[str, int], name: str) -> None:
     """A pool of connections may stay; tasks, threads and open files may not."""
-    (leaked,) = gauges.left(_IDLE, replace(_IDLE, **change))
+    (leaked,) = gauges.leaks(_IDLE, replace(_IDLE, **change))
     assert leaked.startswith(f"{name}: ")
-    assert gauges.left(_IDLE, replace(_IDLE, sockets=7 + 168, descriptors=20 + 168)) == []
+    assert gauges.leaks(_IDLE, replace(_IDLE, sockets=7 + 168, descriptors=20 + 168)) == []
 
 
 def _outcome() -> Outcome:

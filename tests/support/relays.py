@@ -23,7 +23,8 @@ class _Link:
 class Relay:
     """Pass on requests and answers; once told to `hold`, only so many bytes of each connection's.
 
-    `held` is set while some answer is held back. Between `leave` and `come_back`, nobody listens.
+    `held` is set while some answer is held back. Between `leave` and `come_back`, connections are
+    refused. `carried_bytes` counts what was passed on in both directions.
     """
 
     def __init__(self, target: str) -> None:
@@ -36,6 +37,7 @@ class Relay:
         self._links: list[_Link] = []
         self._threads: list[threading.Thread] = []
         self.held = threading.Event()
+        self.carried_bytes = 0
         self.come_back()
 
     @property
@@ -114,6 +116,8 @@ class Relay:
     def _ask(self, link: _Link) -> None:
         with suppress(OSError):
             while block := link.client.recv(_BLOCK_BYTES):
+                with self._changed:
+                    self.carried_bytes += len(block)
                 link.archive.sendall(block)
         with suppress(OSError):
             link.archive.shutdown(socket.SHUT_RDWR)
@@ -134,6 +138,7 @@ class Relay:
                 self.held.set()
                 self._changed.wait()
             link.passed_bytes += size_bytes
+            self.carried_bytes += size_bytes
             return not self._gone
 
 

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -12,121 +12,102 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from benchmarks.bench import Bench
-from benchmarks.data import MIB, Blob
-from benchmarks.estates import PAGE_RECORDS
-from benchmarks.mounts import TOKEN, Mounted
-from benchmarks.programs import Unfit
-from benchmarks.servers import ROUND_TRIP_MS
-from benchmarks.timing import Contender, Limit, Row, alternate, printed_s
+from benchmarks.bench import TOKEN, Bench, Limit, Row, row
+from benchmarks.data import MIB, PAGE_RECORDS, Blob
+from harness.gauges import memory_bytes
+from harness.mounts import Mount
+from harness.processes import MeasurementError, printed_s
+from harness.servers import ROUND_TRIP_MS
 
 _RCLONE: Final = "rclone off"
 _LOOP: Final = "httpx, msgspec"
-_MAX_RUNS: Final = 3  # of what takes ten seconds and more
 _LONG_SIZE: Final = re.compile(r"\S+ +\d+ \S+ +\S+ +(\d+) ")  # of a line of `ls -l`
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def ls_l_50ms(bench: Bench) -> list[Row]:
+@row("ls-l-50ms")
+def ls_l_50ms(bench: Bench) -> Iterator[Row]:
     """List attachments with what stat(2) says of them, over a network of 50 ms."""
     blobs = _blobs(bench)
-    rows = []
     for name, flag, check in (
         ("ls-l-50ms", "-l", _check_sizes),
         ("ls-color-50ms", "--color=always", _check_names),
     ):
-        contenders = [
-            Contender(
-                "attachfs",
-                partial(_ls_s, bench.mounts.attachfs, bench, flag, blobs, check, below="assets"),
-            ),
-            Contender(_RCLONE, partial(_ls_s, bench.mounts.rclone, bench, flag, blobs, check)),
-        ]
-        figures = alternate(contenders, runs=min(bench.runs, _MAX_RUNS), warmups=0)
+        list_s = partial(_ls_s, bench, flag, check)
+        contenders = {
+            "attachfs": partial(list_s, bench.attachfs, "assets"),
+            _RCLONE: partial(list_s, bench.rclone, ""),
+        }
         workload = f"ls {flag} of {len(blobs)} attachments, cold, 50 ms"
-        rows.append(Row(name, workload, "s", figures, [Limit(0.3, _RCLONE)]))
-    return rows
+        yield bench.compare(name, workload, "s", contenders, Limit(0.3, _RCLONE), slow=True)
 
 
-def ls_50ms(bench: Bench) -> list[Row]:
+@row("ls-50ms")
+def ls_50ms(bench: Bench) -> Iterator[Row]:
     """List the names of attachments over a network of 50 ms."""
-    blobs = _blobs(bench)
-
-    def ours() -> float:
-        mount = bench.mounts.attachfs
-        took_s = _ls_s(mount, bench, "-1", blobs, _check_names, below="assets")
-        return _round_trips(took_s)
-
-    figures = alternate([Contender("attachfs", ours)], runs=bench.runs)
-    workload = f"ls of {len(blobs)} attachments, cold, 50 ms"
-    return [Row("ls-50ms", workload, "round trips", figures, [Limit(4)])]
+    ours = partial(_ls_s, bench, "-1", _check_names, bench.attachfs, "assets")
+    contenders = {"attachfs": lambda: _round_trips(ours())}
+    workload = f"ls of {len(_blobs(bench))} attachments, cold, 50 ms"
+    yield bench.compare("ls-50ms", workload, "round trips", contenders, Limit(4))
 
 
-def ls_100k(bench: Bench) -> list[Row]:
+@row("ls-100k")
+def ls_100k(bench: Bench) -> Iterator[Row]:
     """List all assets of a large archive; what memory and how many requests that takes."""
-    estate, server = bench.data.listed, bench.servers.listed
-    estate.warm()
+    records, server = bench.data.listed, bench.servers.listed
+    records.warm()
     peaks: list[float] = []
     afterwards: list[float] = []
     requests: list[float] = []
 
+    def check(count: int) -> None:
+        if count != records.asset_count:
+            raise MeasurementError(f"{count} of {records.asset_count} assets were listed")
+
     def ours() -> float:
         before = server.request_count()
-        with bench.mounts.attachfs(server.plain) as mounted:
-            took_s, lines = printed_s("ls", "-U", "assets", cwd=mounted.root)
-            peaks.append(mounted.status_bytes("VmHWM") / MIB)
-            afterwards.append(mounted.status_bytes("VmRSS") / MIB)
+        with bench.attachfs(server.plain) as mount:
+            took_s, lines = printed_s("ls", "-U", "assets", cwd=mount.path)
+            peaks.append(memory_bytes(mount.process.pid, "VmHWM") / MIB)
+            afterwards.append(memory_bytes(mount.process.pid, "VmRSS") / MIB)
         requests.append(server.request_count() - before)
-        if len(lines) != estate.asset_count or len(set(lines)) != estate.asset_count:
-            raise Unfit(f"ls printed {len(lines)} of {estate.asset_count} assets")
+        check(len(lines))
+        check(len(set(lines)))
         return took_s
 
     def loop() -> float:
         begin_s = time.perf_counter()
         count = _count_assets(server.plain)
         took_s = time.perf_counter() - begin_s
-        if count != estate.asset_count:
-            raise Unfit(f"the loop found {count} of {estate.asset_count} assets")
+        check(count)
         return took_s
 
-    contenders = [Contender("attachfs", ours), Contender(_LOOP, loop)]
-    figures = alternate(contenders, runs=min(bench.runs, _MAX_RUNS), warmups=0)
-    workload = f"ls -U of {estate.asset_count} assets, no delay"
-    pages = [float(estate.asset_page_count)] * len(requests)
-    return [
-        Row("ls-100k", workload, "s", figures, [Limit(2.0, _LOOP)]),
-        Row(
-            "ls-100k-memory",
-            f"peak resident size, and that after {workload}",
-            "MiB",
-            {"attachfs": peaks, "afterwards": afterwards},
-            [Limit(300)],
-        ),
-        Row(
-            "requests-ls-100k",
-            f"requests of a mount for {workload}",
-            "requests",
-            {"attachfs": requests, "pages": pages},
-            [Limit(1.1, "pages")],
-        ),
-    ]
+    workload = f"ls -U of {records.asset_count} assets, no delay"
+    contenders, limit = {"attachfs": ours, _LOOP: loop}, Limit(2.0, _LOOP)
+    yield bench.compare("ls-100k", workload, "s", contenders, limit, slow=True)
+    memory = {"attachfs": peaks, "afterwards": afterwards}
+    what = f"peak resident size, and that after {workload}"
+    yield Row("ls-100k-memory", what, "MiB", memory, [Limit(300)])
+    counts = {"attachfs": requests, "pages": [float(records.asset_page_count)] * len(requests)}
+    what = f"requests of a mount for {workload}"
+    yield Row("requests-ls-100k", what, "requests", counts, [Limit(1.1, "pages")])
 
 
-def ls_100k_first(bench: Bench) -> list[Row]:
+@row("ls-100k-first")
+def ls_100k_first(bench: Bench) -> Iterator[Row]:
     """Wait for the first name of a large archive's assets."""
-    estate = bench.data.listed
-    estate.warm()
+    records = bench.data.listed
+    records.warm()
 
     def ours() -> float:
-        with bench.mounts.attachfs(bench.servers.listed.delayed) as mounted:
+        with bench.attachfs(bench.servers.listed.delayed) as mount:
             begin_s = time.perf_counter()
-            with os.scandir(mounted.root / "assets") as entries:
+            with os.scandir(mount.path / "assets") as entries:
                 next(entries)
                 return _round_trips(time.perf_counter() - begin_s)
 
-    figures = alternate([Contender("attachfs", ours)], runs=bench.runs)
-    workload = f"first entry of {estate.asset_count} assets, cold, 50 ms"
-    return [Row("ls-100k-first", workload, "round trips", figures, [Limit(3)])]
+    workload = f"first entry of {records.asset_count} assets, cold, 50 ms"
+    yield bench.compare("ls-100k-first", workload, "round trips", {"attachfs": ours}, Limit(3))
 
 
 class _Asset(msgspec.Struct):
@@ -159,27 +140,25 @@ def _blobs(bench: Bench) -> list[Blob]:
 
 
 def _ls_s(
-    mount: Callable[[str], AbstractContextManager[Mounted]],
     bench: Bench,
     flag: str,
-    blobs: list[Blob],
     check: Callable[[list[Blob], list[str]], None],
-    *,
-    below: str = "",
+    mounting: Callable[[str], AbstractContextManager[Mount]],
+    below: str,
 ) -> float:
     """Return how long `ls` takes on a fresh mount."""
-    with mount(bench.servers.delayed) as mounted:
-        directory = Path(below) / blobs[0].asset
-        took_s, lines = printed_s("ls", flag, directory, cwd=mounted.root)
+    blobs = _blobs(bench)
+    with mounting(bench.servers.files.delayed) as mount:
+        took_s, lines = printed_s("ls", flag, Path(below) / blobs[0].asset, cwd=mount.path)
     check(blobs, lines)
     return took_s
 
 
 def _check_names(blobs: list[Blob], lines: list[str]) -> None:
-    printed = {name for line in lines for name in _UUID.findall(line)}
+    printed = {name for line in lines for name in UUID.findall(line)}
     missing = sum(blob.attachment not in printed for blob in blobs)
     if missing:
-        raise Unfit(f"ls did not print {missing} of {len(blobs)} attachments")
+        raise MeasurementError(f"ls did not print {missing} of {len(blobs)} attachments")
 
 
 def _check_sizes(blobs: list[Blob], lines: list[str]) -> None:
@@ -187,7 +166,7 @@ def _check_sizes(blobs: list[Blob], lines: list[str]) -> None:
     for blob in blobs:
         size = sizes.get(blob.attachment)
         if size is None or int(size[1]) != blob.size_bytes:
-            raise Unfit(f"ls -l did not print the size of {blob.attachment}")
+            raise MeasurementError(f"ls -l did not print the size of {blob.attachment}")
 
 
 def _round_trips(took_s: float) -> float:

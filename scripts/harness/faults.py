@@ -1,16 +1,10 @@
-"""A proxy before the archive that plays faults: a process of its own.
+"""A proxy before an archive that plays faults, as a worker."""
 
-Says by a line of JSON where it is, and by another, once its input ends, how many requests there
-were and what they met.
-"""
-
-import sys
 from collections import Counter
+from multiprocessing.connection import Connection
 from random import Random
-from select import select
 from typing import Final
 
-from soaking.processes import say
 from tests.support import faultproxy
 from tests.support.faultproxy import Fault, Rule, faulty
 
@@ -38,7 +32,7 @@ _FORGET_EVERY_S: Final = 1.0
 
 
 def rule(share: float, met: Counter[str], *, seed: int = 1) -> Rule:
-    """Return a rule by which a share of all requests meets a fault; what was met is counted."""
+    """Return a rule that has a share of all requests meet a fault, and counts what they met."""
     random = Random(seed)  # noqa: S311 - no secret
 
     def choose(_path: str) -> Fault | None:
@@ -52,16 +46,12 @@ def rule(share: float, met: Counter[str], *, seed: int = 1) -> Rule:
     return choose
 
 
-def main(upstream_url: str, share: float) -> None:
-    """Play until the input ends."""
+def serve_faults(pipe: Connection, upstream_url: str, share: float) -> None:
+    """Play faults until None is received: send the proxy's URL, at the end what requests met."""
     met: Counter[str] = Counter()
     with faulty(upstream_url) as proxy:
         proxy.choose(rule(share, met))
-        say({"url": proxy.url})
-        while not select([sys.stdin], [], [], _FORGET_EVERY_S)[0]:
-            proxy.forget()  # what it has noted of each request would grow
-    say({"met": met})
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]))
+        pipe.send(proxy.url)
+        while not pipe.poll(_FORGET_EVERY_S):
+            proxy.forget()  # its notes on each request would grow
+    pipe.send(dict(met))

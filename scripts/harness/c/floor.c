@@ -60,14 +60,8 @@ static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
     fuse_reply_buf(req, bytes + (rest ? offset : 0), size < rest ? size : rest);
 }
 
-static void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info) {
-    (void)ino, (void)info;
-    fuse_reply_err(req, ENOSYS);
-}
-
 static const struct fuse_lowlevel_ops operations = {
     .lookup = on_lookup, .getattr = on_getattr, .open = on_open, .read = on_read,
-    .flush = on_flush,
 };
 
 int main(int argc, char **argv) {

@@ -1,0 +1,1 @@
+"""What every measurement shares: processes, mounts, servers, gauges, timings and tables."""
