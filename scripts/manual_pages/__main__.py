@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import Final
 
 from attachfs.cli.shells import script
-from manual_pages.command_page import command_page
-from manual_pages.file_page import file_page
+from manual_pages.roff import Page
+from manual_pages.sections import SECTIONS
 
-_PROJECT: Final = Path(__file__).parents[2] / "pyproject.toml"
+_HERE: Final = Path(__file__).parent
+_VOLUMES: Final = {1: "User Commands", 5: "File Formats"}
 # Where bash-completion, zsh and fish look for what completes `attachfs`.
 _COMPLETIONS: Final = {"bash": "attachfs.bash", "zsh": "_attachfs", "fish": "attachfs.fish"}
 
 
 def _files() -> Iterator[tuple[str, str]]:
-    version: str = tomllib.loads(_PROJECT.read_text())["project"]["version"]
-    yield "man/attachfs.1", command_page(version)
-    yield "man/attachfs.toml.5", file_page(version)
+    project = tomllib.loads((_HERE.parents[1] / "pyproject.toml").read_text())["project"]
+    for source in sorted(_HERE.glob("*.txt")):
+        name, _, number = source.stem.rpartition(".")
+        page = Page(name, int(number), project["version"], _VOLUMES[int(number)])
+        page.add(source.read_text(), SECTIONS)
+        yield f"man/{source.stem}", str(page)
     for shell, name in _COMPLETIONS.items():
         yield f"completions/{name}", script(shell)
 

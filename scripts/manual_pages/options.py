@@ -1,22 +1,78 @@
-"""What is said of an option."""
+"""Commands and options as click has them, and what is said of each."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import click
 
+from attachfs.cli.app import app
+from attachfs.cli.options import configurable
 from manual_pages.roff import bold, italic
 
+TOP: Final = click.Context(app, info_name="attachfs")
+_CHOOSING: Final = ("profile", "config")
 _DEFAULT: Final = re.compile(r"^(?P<text>.*?)\s*\[default: (?P<default>[^\]]*)\]$", re.DOTALL)
 
 
 @dataclass(frozen=True)
+class Command:
+    """A command that is not a group: its name with those of the groups around it."""
+
+    name: str
+    command: click.Command
+    context: click.Context
+
+    @property
+    def usage(self) -> list[str]:
+        """What may follow its name."""
+        pieces = self.command.collect_usage_pieces(self.context)
+        return pieces if self.options else [piece for piece in pieces if piece != "[OPTIONS]"]
+
+    @property
+    def paragraphs(self) -> list[str]:
+        """What its help says of it."""
+        text = (self.command.help or "").partition("\f")[0]
+        return [part for part in text.split("\n\n") if part.strip()]
+
+    @property
+    def options(self) -> list[click.Option]:
+        """Its options, but for `--help` and hidden ones."""
+        help_option = self.command.get_help_option(self.context)
+        return [
+            option
+            for option in self.command.get_params(self.context)
+            if isinstance(option, click.Option) and not option.hidden and option != help_option
+        ]
+
+
+def commands(context: click.Context = TOP, names: tuple[str, ...] = ()) -> Iterator[Command]:
+    """Yield every command, those of groups included, in the order of the help."""
+    group = context.command
+    if not isinstance(group, click.Group):
+        yield Command(" ".join(names), group, context)
+        return
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is not None and not command.hidden:
+            inner = click.Context(command, info_name=name, parent=context)
+            yield from commands(inner, (*names, name))
+
+
+def common_options() -> dict[str, click.Option]:
+    """Return the options that commands share, as the configuration may set them, by their flags."""
+    options = [option for command in commands() for option in command.options]
+    found = {option.opts[0]: option for option in reversed(options)}
+    flags = (f"--{name}" for name in (*_CHOOSING, *configurable()))
+    return {flag: found[flag] for flag in flags if flag in found}
+
+
+@dataclass(frozen=True)
 class Described:
-    """Hold an option's flags, and what its help says, by parts."""
+    """An option's flags, and what its help says, by parts."""
 
     term: str
-    metavar: str
     text: str
     default: str
     range: str
@@ -24,36 +80,28 @@ class Described:
 
     @property
     def facts(self) -> str:
-        """Return what else holds, as sentences."""
-        sentences = []
-        if self.range:
-            sentences.append(f"{self.range}.")
-        if self.default:
-            sentences.append(f"Default: {self.default}.")
-        if self.variables:
-            names = " or ".join(f"`{name}`" for name in self.variables)
-            sentences.append(f"Environment: {names}.")
-        return " ".join(sentences)
+        """Range, default and variables, as sentences."""
+        names = " or ".join(f"`{name}`" for name in self.variables)
+        sentences = [
+            f"{self.range}." if self.range else "",
+            f"Default: {self.default}." if self.default else "",
+            f"Environment: {names}." if names else "",
+        ]
+        return " ".join(filter(None, sentences))
 
 
-def _range(kind: Any) -> str:
-    if isinstance(kind, click.IntRange) and None not in (kind.min, kind.max):
-        return f"From {kind.min} to {kind.max}"
-    return ""
-
-
-def described(option: click.Option, context: click.Context) -> Described:
+def described(option: click.Option, context: click.Context = TOP) -> Described:
     """Return what is said of an option."""
     extra = option.get_help_extra(context)
     match = _DEFAULT.match(option.help or "")
     text, default = match.groups() if match else (option.help or "", extra.get("default", ""))
     metavar = "" if option.is_flag or option.count else option.make_metavar(context)
     flags = ", ".join(bold(flag) for flag in (*option.opts, *option.secondary_opts))
+    limits = (getattr(option.type, "min", None), getattr(option.type, "max", None))
     return Described(
         term=f"{flags} {italic(metavar)}" if metavar else flags,
-        metavar=metavar,
         text=text,
         default=default,
-        range=_range(option.type),
+        range="From {} to {}".format(*limits) if None not in limits else "",
         variables=tuple(extra.get("envvars", ())),
     )
