@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts/build-deb"
 PRIVATE = "usr/lib/attachfs"
 PARTS = ["attachfs", "docs", "pyproject.toml", "CHANGELOG.md", "LICENSE", "README.md"]
-PARTS += ["scripts/build-deb", "scripts/locks"]
+PARTS += ["scripts/build-deb", "scripts/common", "scripts/locks"]
 
 _SLOWLY_S = 600.0  # for downloads and compilers; only a failure waits that long
 

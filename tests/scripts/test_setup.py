@@ -101,7 +101,8 @@ class Sandbox:
             (self.bin / name).symlink_to(found)
         for name in [*STAND_INS, *RUNTIME, *TOOLS]:
             self.stand_in(name, STAND_INS.get(name, ""))
-        for name in [*SCRIPTS, "pyproject.toml", *(f"scripts/locks/{x}.txt" for x in LOCKS)]:
+        locks = [f"scripts/locks/{x}.txt" for x in LOCKS]
+        for name in [*SCRIPTS, "scripts/common", "pyproject.toml", *locks]:
             to = self.checkout / name
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, to)
