@@ -33,8 +33,18 @@ BASICS = ["bash", "cat", "cp", "dirname", "env", "flock", "ln", "mkdir", "mv", "
 BASICS += ["sha256sum", "tail", "true"]
 RUNTIME = ["apt-get", "cc", "fusermount3", "pkg-config", "python3", "sudo"]
 TOOLS = [
-    *("chromium", "clamd", "clamdscan", "cmp", "curl", "debootstrap", "file", "find", "findmnt"),
-    *("fish", "gdk-pixbuf-thumbnailer", "getfattr", "gio", "mandoc", "mount", "nginx", "nsenter"),
+    *("chromium", "clamd", "clamdscan", "cmp", "curl", "file", "find", "findmnt"),
+    *(
+        "fish",
+        "gdk-pixbuf-thumbnailer",
+        "getfattr",
+        "gio",
+        "mandoc",
+        "mmdebstrap",
+        "mount",
+        "nginx",
+        "nsenter",
+    ),
     *("openssl", "pdfgrep", "rg", "rsync", "setpriv", "smbclient", "smbd", "systemd-analyze"),
     *("tar", "taskset", "unshare", "zsh"),
 ]
