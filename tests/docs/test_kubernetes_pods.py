@@ -174,7 +174,7 @@ def test_what_a_container_mounts_others_see(
         machine.container("None") as other,
     ):
         with _running(pod, mounter) as process:
-            _await_probe(pod, mounter)
+            _await_probe(pod, mounter, seen)
             assert "assets" in printed(reader, "ls", seen)
             assert "assets" not in printed(other, "ls", seen)
             as_nobody = ("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups")
@@ -187,7 +187,7 @@ def test_what_a_container_mounts_others_see(
             process.wait(PATIENCE_S)
             assert "not connected" in printed(reader, "ls", seen)
         with _running(pod, mounter) as process:
-            _await_probe(pod, mounter)
+            _await_probe(pod, mounter, seen)
             assert "assets" in printed(reader, "ls", seen)
             hook = pod.asks(*container["lifecycle"]["preStop"]["exec"]["command"])
             subprocess.run(inside(mounter, *hook), env=pod.environment, check=True)
@@ -205,7 +205,7 @@ def _running(pod: Pod, mounter: subprocess.Popen[str]) -> Iterator[subprocess.Po
                 process.terminate()
 
 
-def _await_probe(pod: Pod, mounter: subprocess.Popen[str]) -> None:
+def _await_probe(pod: Pod, mounter: subprocess.Popen[str], mountpoint: Path) -> None:
     probe = pod.asks(*pod.container["startupProbe"]["exec"]["command"])
     assert pod.container["startupProbe"]["exec"] == pod.container["livenessProbe"]["exec"]
     command = inside(mounter, *probe)
@@ -214,6 +214,8 @@ def _await_probe(pod: Pod, mounter: subprocess.Popen[str]) -> None:
         done = subprocess.run(command, env=pod.environment, capture_output=True, check=False)
         return done.returncode == 0
 
+    # A probe takes 0.3 s of CPU. The first may be made once there is a mount that answers.
+    until(lambda: "assets" in printed(mounter, "ls", mountpoint), pause_s=0.05)
     until(is_well)
 
 

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -97,11 +96,10 @@ def printed(shell: subprocess.Popen[str], *command: object) -> str:
 def _shell(setup: str, inside: int | None = None) -> Iterator[subprocess.Popen[str]]:
     """Have a process in a mount namespace of its own, a copy of another's, until the block ends."""
     where = ["nsenter", "--mount", f"--target={inside}"] if inside else []
-    wait = "import sys; print('ready', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [
             *(*where, "unshare", "--mount", "--propagation=unchanged", "sh", "-c"),
-            f'{setup} && exec {sys.executable} -c "{wait}"',
+            f"{setup} && echo ready && exec cat",
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

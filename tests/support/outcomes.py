@@ -24,12 +24,12 @@ def outcome(action: Callable[[], object]) -> str:
     return WELL
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], *, pause_s: float = _PAUSE_S) -> None:
     """Wait for a condition that holds in a moment; only a failure waits for long."""
     deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline_s, "it does not happen"
-        time.sleep(_PAUSE_S)
+        time.sleep(pause_s)
 
 
 @contextmanager
