@@ -8,23 +8,26 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from attachfs.demo.estate import SAMPLE
 from attachfs.demo.launch import ArchiveConfig, RunningArchive
 from tests.conftest import serving
-from tests.support.consoles import Block, Order, check
+from tests.support.consoles import Block, Order, check, pieces
+from tests.support.forkrelay import forking_attachfs
 from tests.support.mounts import Steering, bare_environment
+from tests.support.outcomes import until
 from tests.support.ports import answers, free_port
 from tests.support.programs import left_mounted
 
 _ROOT: Final = Path(__file__).parents[2]
 _PATIENCE_S: Final = 60.0
+_PAUSE_S: Final = 0.05  # between tries that each start a process
 # What documents say instead of what differs from test to test.
 _URL: Final = "https://app.datatrails.ai"
 _HOME: Final = "/home/user"
@@ -32,6 +35,31 @@ _MALWARE: Final = (
     f"attachments/assets/{SAMPLE['asset:coffee']}/events/{SAMPLE['event:coffee-delivery']}"
     f"/{SAMPLE['blob:bad-invoice']}/info"
 )
+
+
+DOCUMENTS: Final = {
+    str(path.relative_to(_ROOT)) for path in (*_ROOT.glob("*.md"), *_ROOT.glob("docs/*.md"))
+}
+GUIDES: Final = {"docs/recipes.md", "docs/troubleshooting.md"}
+
+
+def play(document: str, root: Path) -> None:
+    """Do what a document says, below an empty directory; it must leave no mount and no warning."""
+    found = list(pieces((_ROOT / document).read_text()))
+    if not any(isinstance(piece, Block) for piece in found):
+        return
+    with ExitStack() as stack:
+        stage = Stage(root, stack)
+        try:
+            for piece in found:
+                if isinstance(piece, Order):
+                    stage.obey(piece)
+                else:
+                    stage.perform(piece)
+        finally:
+            left = stage.left_mounted()
+        assert left == []
+        assert stage.unexpected() == []
 
 
 class Stage:
@@ -58,6 +86,8 @@ class Stage:
                 self._archive.obey(words)
             case "run":
                 self._run(words)
+            case "until":
+                until(lambda: self._bash(words).returncode == 0, pause_s=_PAUSE_S)
             case "logs":
                 self.expected_warnings.append(words)
             case "token":
@@ -118,7 +148,7 @@ class Stage:
         python = f'"{sys.executable}"'
         secret, token = self._archive.running.client_secret_file, self._archive.running.token_file
         for name, script in {
-            "attachfs": f'exec {python} -m attachfs "$@"',
+            "attachfs": self._stack.enter_context(forking_attachfs()),
             "python3": f'exec {python} "$@"',
             "editor": f'case $1 in *secret*) cat "{secret}" ;; *) cat "{token}" ;; esac > "$1"',
         }.items():
@@ -145,7 +175,11 @@ class Stage:
         return text
 
     def _run(self, script: str) -> None:
-        done = subprocess.run(
+        done = self._bash(script)
+        assert done.returncode == 0, (script, done.stdout, done.stderr)
+
+    def _bash(self, script: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             ["bash", "-eo", "pipefail", "-c", script],
             cwd=self._home,
             env=self._environment,
@@ -155,7 +189,6 @@ class Stage:
             timeout=_PATIENCE_S,
             check=False,
         )
-        assert done.returncode == 0, (script, done.stdout, done.stderr)
 
     @contextmanager
     def _shell(self) -> Iterator[subprocess.Popen[str]]:
@@ -199,11 +232,12 @@ class Stage:
         self._stack.callback(process.stdin.close)
         self._stack.callback(process.wait)
         self._stack.callback(process.terminate)
-        deadline_s = time.monotonic() + _PATIENCE_S
-        while not is_ready():
+
+        def is_ready_or_ended() -> bool:
             assert process.poll() is None, (self._root / "daemon.log").read_text()
-            assert time.monotonic() < deadline_s
-            time.sleep(0.05)
+            return is_ready()
+
+        until(is_ready_or_ended, pause_s=_PAUSE_S)
 
     def _start_clamd(self) -> None:
         """Have clamd with one signature, of the sample that is marked as malware."""
@@ -284,10 +318,15 @@ class _Archive:
         getattr(self, verb)(*words)
 
 
+@cache
+def _help_of(script: str) -> str:
+    return subprocess.check_output([_ROOT / script, "--help"], text=True)
+
+
 def _find_in_help(text: str) -> None:
     """See that each script is there, and that its help knows the options."""
     for line in text.splitlines():
         script, *words = line.partition("#")[0].split()
-        told = subprocess.check_output([_ROOT / script, "--help"], text=True)
+        told = _help_of(script)
         for word in words:
             assert not word.startswith("--") or word in told, line
