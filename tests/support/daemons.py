@@ -6,7 +6,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from tests.support.forkserver import adopting
+from tests.support.forked import adopting
 from tests.support.mounts import PATIENCE_S
 
 __all__ = ["adopting", "daemon_on", "end"]

@@ -1,4 +1,7 @@
-"""The fork server: `python -P forked.py SOCKET ROOM`, started by `tests/support/forkserver.py`.
+"""The fork server: `python -P forked.py SOCKET ROOM MODULE...`, started by `forkserver.py`.
+
+It imports the modules besides attachfs. What programs of such a server start by `multiprocessing`,
+with the method `spawn`, is forked as well, from a process that has imported the same.
 
 A request is the length of a JSON object in 20 digits, accompanied by the program's descriptors, and
 the object itself. The reply is a line with the program's process id.
@@ -11,6 +14,7 @@ import fcntl
 import gc
 import importlib
 import json
+import multiprocessing.util
 import os
 import pkgutil
 import runpy
@@ -20,22 +24,50 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
+_PR_SET_CHILD_SUBREAPER: Final = 36  # prctl(2)
+_PR_GET_CHILD_SUBREAPER: Final = 37
 _LENGTH_BYTES: Final = 20
 _MOST_DESCRIPTORS: Final = 253  # of one message, unix(7)
 _OUTPUT_LOST: Final = 120  # as the interpreter has it where the last of the output is not written
 # Imported by few commands, and large.
 _HEAVY: Final = ("attachfs.cluster", "attachfs.fsspec", "attachfs.audit.parquet")
 
+_libc: Final = ctypes.CDLL(None)
+_forking: Final = threading.Lock()  # a connection has one user at a time, as subreaping has
 
-def _serve(connection: socket.socket) -> NoReturn:
+
+def fork(connection: socket.socket, program: Mapping[str, Any], descriptors: Sequence[int]) -> int:
+    """Have a server run a program with copies of these descriptors; return its process id."""
+    message = json.dumps(program).encode()
+    with _forking, adopting():
+        socket.send_fds(connection, [b"%20d" % len(message)], descriptors)
+        connection.sendall(message)
+        reply = connection.recv(_LENGTH_BYTES)
+    assert reply, "the fork server has ended"
+    return int(reply)
+
+
+@contextmanager
+def adopting() -> Iterator[None]:
+    """Become the parent of processes that are orphaned in the block, as a subreaper (prctl(2))."""
+    before = ctypes.c_int()
+    assert _libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0) == 0
+    assert _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    try:
+        yield
+    finally:
+        assert _libc.prctl(_PR_SET_CHILD_SUBREAPER, before.value, 0, 0, 0) == 0
+
+
+def _serve(connection: socket.socket, *, forks_children: bool) -> NoReturn:
     """Fork programs until the other end is closed."""
-    _import_all()
     while True:
         length, descriptors, _, _ = socket.recv_fds(connection, _LENGTH_BYTES, _MOST_DESCRIPTORS)
         if not length:
@@ -54,6 +86,8 @@ def _serve(connection: socket.socket) -> NoReturn:
                 os.close(descriptor)
             os.read(waiting, 1)
             os.close(waiting)
+            if forks_children:
+                _fork_children()
             _run(program, descriptors)
         os.waitpid(between, 0)  # now the program is the caller's child
         connection.sendall(os.read(told, _LENGTH_BYTES))
@@ -61,13 +95,42 @@ def _serve(connection: socket.socket) -> NoReturn:
             os.close(descriptor)
 
 
-def _import_all() -> None:
+def _fork_children() -> None:
+    """Have what this process starts by `multiprocessing` forked by a server of its own."""
+    near, far = socket.socketpair()
+    if os.fork() == 0:
+        near.close()
+        _serve(far, forks_children=False)
+    far.close()
+    multiprocessing.util.spawnv_passfds = partial(_spawn, near)
+
+
+def _spawn(
+    connection: socket.socket, _path: bytes, command: Sequence[str], descriptors: Sequence[int]
+) -> int:
+    """Do what `multiprocessing.util.spawnv_passfds` does."""
+    inherited = [0, 1, 2, *sorted(map(int, descriptors))]
+    program = {
+        "arguments": command[command.index("-c") :],
+        "environment": dict(os.environ),
+        "directory": os.getcwd(),  # noqa: PTH109
+        "umask": -1,
+        "new_session": False,
+        "process_group": -1,
+        "descriptors": inherited,
+    }
+    return fork(connection, program, inherited)
+
+
+def _import_all(besides: Sequence[str]) -> None:
     """Import what commands import when they run; nothing of it is looked at by a collection."""
     gc.disable()
     package = importlib.import_module("attachfs")
     for module in pkgutil.walk_packages(package.__path__, "attachfs."):
         if not module.name.startswith(_HEAVY) and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    for name in besides:
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()
     gc.enable()
@@ -89,6 +152,8 @@ def _run(program: dict[str, Any], descriptors: Sequence[int]) -> NoReturn:
         os.environ.update(program["environment"])
         _show_arguments([sys.executable, *program["arguments"]])
         time.tzset()
+        if "dask.config" in sys.modules:  # it reads the environment when it is imported
+            sys.modules["dask.config"].refresh()
         if program["environment"].get("PYTHONFAULTHANDLER"):
             faulthandler.enable()
         status = _status(program["arguments"])
@@ -169,4 +234,5 @@ def _said(code: object) -> int:
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    _import_all(sys.argv[3:])
+    _serve(socket.socket(fileno=int(sys.argv[1])), forks_children=bool(sys.argv[3:]))

@@ -7,27 +7,25 @@ status of its own; it saves the 0.4 to 0.8 s in which an interpreter starts and 
 As there is no execve(2), two things differ from a true start: modules are imported already, and the
 interpreter is not finalized at the end. Tests of either use `subprocess` itself.
 
-The server, `tests/support/forked.py`, is a process for each process that starts programs. It forks
-twice and ends the process in between; a program becomes a child of the caller because the caller is
-a subreaper (prctl(2)) at that moment.
+The server, `tests/support/forked.py`, is a process for each process that starts programs, and for
+each set of modules that these need besides attachfs. It forks twice and ends the process in
+between; a program becomes a child of the caller because the caller is a subreaper (prctl(2)) at
+that moment.
 """
 
 import atexit
-import ctypes
 import inspect
-import json
 import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-_PR_SET_CHILD_SUBREAPER: Final = 36  # prctl(2)
-_PR_GET_CHILD_SUBREAPER: Final = 37
+from tests.support import forked
+
 # Room for the arguments of a program, which replace those of the server in /proc/PID/cmdline.
 _ARGUMENTS_BYTES: Final = 16 * 1024
 # What the interpreter and the C library read once, when they start; and secrets, which attachfs
@@ -40,15 +38,17 @@ _PARAMETERS: Final = tuple(inspect.signature(getattr(subprocess.Popen, _EXECUTE_
 ]
 _FOR_TRUE_STARTS: Final = ("executable", "preexec_fn", "shell", "gid", "gids", "uid")
 
-_libc: Final = ctypes.CDLL(None)
-
 
 class Popen(subprocess.Popen[Any]):
     """Start a Python program by forking, any other as `subprocess.Popen` does.
 
     A Python program is started truly where it needs what a forked one cannot have: options of the
     interpreter, a `preexec_fn`, another user, or variables that are read when a process starts.
+
+    A subclass names modules that its server imports besides those of attachfs.
     """
+
+    preload: ClassVar[tuple[str, ...]] = ()
 
     def _execute_child(self, *values: Any) -> None:
         given = dict(zip(_PARAMETERS, values, strict=True))
@@ -59,7 +59,7 @@ class Popen(subprocess.Popen[Any]):
         ends = [given[name] for name in _PARAMETERS if name.startswith(("p2c", "c2p", "err"))]
         standard = (given["p2cread"], given["c2pwrite"], given["errwrite"])
         descriptors = [end if end >= 0 else number for number, end in enumerate(standard)]
-        self.pid = _server().fork(program, [*descriptors, *sorted(given["pass_fds"])])
+        self.pid = _server(self.preload).fork(program, [*descriptors, *sorted(given["pass_fds"])])
         self._child_created = True
         getattr(self, "_close_pipe_fds")(*ends)  # noqa: B009 - not in the stubs
 
@@ -71,6 +71,7 @@ def run(
     capture_output: bool = False,
     timeout: float | None = None,
     check: bool = False,
+    popen: type[subprocess.Popen[Any]] = Popen,
     **settings: Any,
 ) -> subprocess.CompletedProcess[Any]:
     """Run a program to its end, as `subprocess.run` does."""
@@ -78,7 +79,7 @@ def run(
         settings |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     if input is not None:
         settings["stdin"] = subprocess.PIPE
-    with Popen(command, **settings) as process:
+    with popen(command, **settings) as process:
         try:
             output, error = process.communicate(input, timeout=timeout)
         except BaseException:
@@ -88,18 +89,6 @@ def run(
     if check:
         done.check_returncode()
     return done
-
-
-@contextmanager
-def adopting() -> Iterator[None]:
-    """Become the parent of processes that are orphaned in the block, as a subreaper (prctl(2))."""
-    before = ctypes.c_int()
-    assert _libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0) == 0
-    assert _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
-    try:
-        yield
-    finally:
-        assert _libc.prctl(_PR_SET_CHILD_SUBREAPER, before.value, 0, 0, 0) == 0
 
 
 def user_environment() -> dict[str, str]:
@@ -155,44 +144,39 @@ def _of_a_true_start(environment: Mapping[str, str]) -> dict[str, str]:
 class _Server:
     """The near end of a server, which ends when this process does."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, preload: Sequence[str]) -> None:
         near, far = socket.socketpair()
         with far:
             number = str(far.fileno())
             self._process = subprocess.Popen(
-                [sys.executable, "-P", _HERE / "forked.py", number, " " * _ARGUMENTS_BYTES],
+                [
+                    *(sys.executable, "-P", _HERE / "forked.py"),
+                    *(number, " " * _ARGUMENTS_BYTES, *preload),
+                ],
                 env=user_environment(),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[far.fileno()],
             )
         self._requests = near
-        self._replies = near.makefile("rb")
         atexit.register(self._end)
 
     def fork(self, program: Mapping[str, Any], descriptors: Sequence[int]) -> int:
         """Run a program with copies of these descriptors; return its process id."""
-        message = json.dumps(program).encode()
-        with self._lock, adopting():
-            socket.send_fds(self._requests, [b"%20d" % len(message)], descriptors)
-            self._requests.sendall(message)
-            reply = self._replies.readline()
-        assert reply, "the fork server has ended"
-        return int(reply)
+        return forked.fork(self._requests, program, descriptors)
 
     def _end(self) -> None:
-        self._replies.close()
         self._requests.close()
         self._process.wait()
 
 
-_servers: Final[dict[int, _Server]] = {}
+_servers: Final[dict[tuple[int, tuple[str, ...]], _Server]] = {}
 _starting: Final = threading.Lock()
 
 
-def _server() -> _Server:
-    """Return the server of this process."""
+def _server(preload: tuple[str, ...]) -> _Server:
+    """Return the server of this process that has imported these modules."""
+    key = (os.getpid(), preload)
     with _starting:
-        if os.getpid() not in _servers:
-            _servers[os.getpid()] = _Server()
-        return _servers[os.getpid()]
+        if key not in _servers:
+            _servers[key] = _Server(preload)
+        return _servers[key]

@@ -54,10 +54,11 @@ def running(
     *arguments: object,
     env: Mapping[str, str],
     patience_s: float = PATIENCE_S,
+    popen: type[subprocess.Popen[Any]] = forkserver.Popen,
     **settings: Any,
 ) -> Iterator[subprocess.Popen[str]]:
     """Start the program for the block, which ends it; where it does not, it is killed."""
-    process = forkserver.Popen(
+    process = popen(
         [*PROGRAM, *map(str, arguments)],
         env=env,
         text=True,
