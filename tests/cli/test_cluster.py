@@ -30,7 +30,6 @@ from tests.support.reports import rows_of
 _PATIENCE_S = 4 * PATIENCE_S  # each process of Dask's imports it first
 _ASSETS = 20
 _PER_ASSET = 3
-_HELD_S = 10 * _PATIENCE_S  # longer than any test
 # Of the attachments, so many are of more assets than two workers have under way; so some of these
 # are covered.
 _FIRST = 36
@@ -70,11 +69,6 @@ def _environment(archive: Steering, home: Path) -> dict[str, str]:
         "ATTACHFS_URL": archive.url,
         "ATTACHFS_TOKEN_FILE": str(archive.token_file),
     }
-
-
-def _hold(archive: Steering, *, after: int, for_s: float = _HELD_S) -> None:
-    """Have an archive answer so many requests for bytes, and all others after some seconds."""
-    archive.fail_next(path_regex=BLOB_PATHS, skip=after, status=0, delay_s=for_s, times=1000)
 
 
 def _run(
@@ -147,7 +141,7 @@ def test_a_worker_that_is_killed_loses_nothing(slow: Steering, home: Path, tmp_p
     environment = _environment(slow, home)
     report = tmp_path / "report.parquet"
     arguments = ("verify", "assets", "--workers", "2", "--jobs", "4", "--report", report)
-    _hold(slow, after=_FIRST, for_s=1)
+    slow.hold(BLOB_PATHS, after=_FIRST, for_s=1)
     with running(*arguments, env=environment, patience_s=_PATIENCE_S, popen=DaskPopen) as process:
         until(lambda: len(slow.paths(BLOB_PATHS)) >= _FIRST)
         with workers_of(process.pid) as workers:
@@ -173,7 +167,7 @@ def test_what_was_done_before_the_scheduler_went_away_is_not_done_again(
     report = tmp_path / "report.parquet"
     with Cluster(tmp_path, environment) as cluster:
         cluster.start(2)
-        _hold(slow, after=_FIRST)
+        slow.hold(BLOB_PATHS, after=_FIRST)
         arguments = ("verify", "assets", "--scheduler", cluster.url, "--report", report)
         with running(
             *arguments, "--jobs", "4", env=environment, patience_s=_PATIENCE_S, popen=DaskPopen
@@ -237,7 +231,7 @@ def test_a_cut_leaves_nobody_at_work(
     environment = _environment(slow, home)
     report = tmp_path / "report.parquet"
     arguments = ("verify", "assets", "--workers", "2", "--jobs", "2", "--report", report)
-    _hold(slow, after=_FIRST)
+    slow.hold(BLOB_PATHS, after=_FIRST)
     with running(*arguments, env=environment, patience_s=_PATIENCE_S, popen=DaskPopen) as process:
         until(lambda: len(slow.paths(BLOB_PATHS)) == _FIRST)
         with workers_of(process.pid) as workers:

@@ -7,7 +7,6 @@ import pty
 import signal
 import subprocess
 import termios
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -97,7 +96,7 @@ def place(request: pytest.FixtureRequest, steady: Steering, tmp_path: Path) -> P
 @pytest.fixture
 def slow(serve: Callable[[ArchiveConfig], RunningArchive]) -> Iterator[Steering]:
     """An archive that takes its time."""
-    with Steering(serve(ArchiveConfig(latency_s=0.1))) as steering:
+    with Steering(serve(ArchiveConfig(latency_s=0.05))) as steering:
         yield steering
 
 
@@ -251,15 +250,17 @@ def test_prefetch_warns_of_more_than_the_cache_holds(direct: Place) -> None:
 
 @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
 def test_a_cut_is_survived_and_gone_on_after(
-    slow: Steering, tmp_path: Path, ended_by: signal.Signals
+    archive: Steering, tmp_path: Path, ended_by: signal.Signals
 ) -> None:
     """Ctrl-C ends it with 130 and nothing said, SIGTERM with 143; what came is there."""
-    direct = _direct(slow, tmp_path / "home")
+    direct = _direct(archive, tmp_path / "home")
+    archive.hold(BLOB_PATHS, after=2)
     with running("prefetch", "assets", "--jobs", "1", env=direct.environment) as process:
-        until(lambda: len(slow.paths(BLOB_PATHS)) > 1)
+        until(lambda: archive.held() > 0)
         process.send_signal(ended_by)
         out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out, err) == (128 + ended_by, "", "\n")
+    archive.reset()
     result = json.loads(direct.run("prefetch", "assets", "--json").stdout)
     assert result["held_files"] >= 1
     assert (result["fetched_files"] >= 1, result["failed"]) == (True, 0)
@@ -358,18 +359,27 @@ def test_in_a_mount_the_working_directory_is_what_paths_are_relative_to(
 
 @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
 def test_what_was_downloaded_again_is_not_left_behind(
-    slow: Steering, tmp_path: Path, ended_by: signal.Signals
+    archive: Steering, tmp_path: Path, ended_by: signal.Signals
 ) -> None:
     """Whoever ends it, the cache of a refetch goes with it."""
-    direct = _direct(slow, tmp_path / "home")
+    direct = _direct(archive, tmp_path / "home")
+    archive.hold(BLOB_PATHS, after=2)
     with running("verify", "assets", "--refetch", "--jobs", "1", env=direct.environment) as process:
-        until(lambda: len(slow.paths(BLOB_PATHS)) > 1)
+        until(lambda: archive.held() > 0)
         cache = Path(direct.environment["XDG_CACHE_HOME"], "attachfs")
         assert len(list(cache.glob("refetch-*"))) == 1
         process.send_signal(ended_by)
         process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + ended_by
     assert list(cache.glob("refetch-*")) == []
+
+
+def _asks_for_no_more(slow: Steering) -> bool:
+    """Return whether no bytes are asked for while the archive answers some other requests."""
+    before = slow.paths(BLOB_PATHS)
+    for _ in range(10):
+        slow.record(_CONTAINER)
+    return slow.paths(BLOB_PATHS) == before
 
 
 @pytest.mark.mount
@@ -384,7 +394,6 @@ def test_a_job_that_is_broken_off_ends_in_the_mount(
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 130
-        time.sleep(0.5)  # what was on its way comes
-        asked = len(slow.paths(BLOB_PATHS))
-        time.sleep(0.5)
-        assert len(slow.paths(BLOB_PATHS)) == asked
+        until(lambda: _asks_for_no_more(slow))
+        done = Place(environment, mounted.path).run("prefetch", mounted.path, "--dry-run", "--json")
+        assert json.loads(done.stdout)["to_fetch_bytes"] > 0

@@ -14,7 +14,7 @@ from tests.support.estates import BLOB_PATHS
 from tests.support.evidence import attach
 from tests.support.mounts import PATIENCE_S, Mount, Steering, bare_environment
 from tests.support.outcomes import until
-from tests.support.programs import PROGRAM, Done, running, sentence
+from tests.support.programs import HASTY, PROGRAM, Done, running, sentence
 from tests.support.reports import rows_of
 
 _ASSETS = 12
@@ -23,9 +23,9 @@ Run = Callable[..., Done]
 
 
 @pytest.fixture
-def slow(serve: Callable[[ArchiveConfig], RunningArchive]) -> Iterator[Steering]:
-    """An archive that takes its time, with an attachment an asset."""
-    running = serve(ArchiveConfig(latency_s=0.1, empty=True))
+def filled(serve: Callable[[ArchiveConfig], RunningArchive]) -> Iterator[Steering]:
+    """An archive with an attachment an asset."""
+    running = serve(ArchiveConfig(empty=True))
     for number in range(_ASSETS):
         attach(running, 1000 + number)
     with Steering(running) as steering:
@@ -59,22 +59,23 @@ def test_the_rows_are_those_of_json(run: Run, archive: Steering, tmp_path: Path)
 
 @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
 def test_what_was_covered_is_not_done_again(
-    run: Run, slow: Steering, tmp_path: Path, ended_by: signal.Signals
+    run: Run, filled: Steering, tmp_path: Path, ended_by: signal.Signals
 ) -> None:
     """The same command goes on; in the end, each row is there once."""
-    environment = _environment(slow, tmp_path / "home")
+    environment = _environment(filled, tmp_path / "home")
     report = tmp_path / "report.parquet"
     words = ("verify", "assets", "--refetch", "--jobs", "1", "--report", report)
+    filled.hold(BLOB_PATHS, after=_ASSETS // 2)
     with running(*words, env=environment) as process:
-        until(lambda: len(slow.paths(BLOB_PATHS)) > _ASSETS // 2)
+        until(lambda: filled.held() > 0)
         process.send_signal(ended_by)
         process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + ended_by
     covered = rows_of(report)
     assert 0 < len(covered) < 2 * _ASSETS
-    slow.reset()
+    filled.reset()
     assert run(*PROGRAM, *words, env=environment).returncode == 0
-    assert len(slow.paths(BLOB_PATHS)) == _ASSETS - len(covered) // 2
+    assert len(filled.paths(BLOB_PATHS)) == _ASSETS - len(covered) // 2
     rows = rows_of(report)
     assert len({row["path"] for row in rows}) == len(rows) == 2 * _ASSETS
     assert [row for row in rows if row in covered] == covered
@@ -86,7 +87,7 @@ def test_what_could_not_be_read_is_tried_again(run: Run, archive: Steering, tmp_
     report = tmp_path / "report.parquet"
     words = ("verify", "assets", "--log-level=error", "--report", report)
     archive.fail_next(path_regex=SAMPLE["blob:container-photo"], status=500, times=99)
-    done = run(*PROGRAM, *words, env=environment)
+    done = run(*HASTY, *words, env=environment)
     assert done.returncode == 1
     assert "unreadable" in done.stdout
     assert "the same command tries again" in done.stderr

@@ -25,6 +25,7 @@ from tests.support.plain import NO_AUTHORITIES
 
 VIEWS = ["assets", "by-name", "publicassets", "as-of"]
 PATIENCE_S = 30.0  # for what takes well under a second; only a failure waits that long
+_MOST_HELD = 1000
 
 
 class Steering:
@@ -66,8 +67,16 @@ class Steering:
         """Order failures."""
         self._http.post("/fail_next", json=failure).raise_for_status()
 
+    def hold(self, path_regex: str, *, after: int, for_s: float = 20 * PATIENCE_S) -> None:
+        """Answer so many matching requests, and the others only after some seconds."""
+        self.fail_next(path_regex=path_regex, skip=after, status=0, delay_s=for_s, times=_MOST_HELD)
+
+    def held(self) -> int:
+        """Return how many requests have been held since `hold`, where nothing else is ordered."""
+        return _MOST_HELD - self.failures_left()
+
     def reset(self) -> None:
-        """Forget the requests so far."""
+        """Forget the requests so far, and hold no more."""
         self._http.delete("/requests").raise_for_status()
 
     def paths(self, pattern: str = "") -> list[str]:
