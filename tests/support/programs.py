@@ -14,13 +14,16 @@ from tests.support import forkserver
 from tests.support.mounts import PATIENCE_S
 
 PROGRAM = (sys.executable, "-m", "attachfs")
-# The same with as many attempts and no waits between them.
+# The same with as many attempts, no waits between them, and little patience for a server that is
+# away.
 HASTY = (
     sys.executable,
     "-c",
     """
 import stamina
+from attachfs.access import preflight
 from attachfs.cli.app import main
+preflight._NO_CONNECTION_S = 0.1
 stamina.set_testing(True, attempts=4)
 main()
 """,
