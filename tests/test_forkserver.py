@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -149,3 +149,37 @@ def test_signal_reaches_the_program() -> None:
         assert process.stdout.readline() == b"1\n"
         process.terminate()
         assert process.wait(PATIENCE_S) == -signal.SIGTERM
+
+
+class _Preloading(forkserver.Popen):
+    preload: ClassVar[tuple[str, ...]] = ("colorsys",)  # attachfs has no use for it
+
+
+# The target of a spawned process is found by its name.
+_CHILD = """
+import multiprocessing, sys
+print("colorsys" in sys.modules, flush=True)
+child = multiprocessing.get_context("spawn").Process(
+    target=exec, args=("import sys; print('colorsys' in sys.modules); sys.exit(5)",))
+child.start()
+child.join()
+print(child.exitcode)
+"""
+
+
+@pytest.mark.parametrize(
+    ("popen", "said"), [(forkserver.Popen, "False False 5"), (_Preloading, "True True 5")]
+)
+def test_preloaded_modules_are_imported_already(
+    popen: type[subprocess.Popen[Any]], said: str
+) -> None:
+    """By a program and by what it spawns, which is started where nothing is preloaded."""
+    done = forkserver.run(
+        [sys.executable, "-c", _CHILD],
+        env=forkserver.user_environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        popen=popen,
+    )
+    assert (done.stdout.split(), done.stderr) == (said.split(), "")
