@@ -27,7 +27,8 @@ def _attach(archive: Steering, *contents: bytes) -> tuple[str, list[str]]:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _objects(cache: Path) -> list[Path]:

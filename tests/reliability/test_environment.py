@@ -20,7 +20,7 @@ import pytest
 from tests.support.cgroups import memory_limited
 from tests.support.daemons import adopting, daemon_on, end
 from tests.support.disks import fill, read_only, small_disk
-from tests.support.evidence import Evidence, attach
+from tests.support.evidence import attach, wrong_in
 from tests.support.mounts import Mount, Steering, archive, attachfs, environment, mount, run
 from tests.support.outcomes import WELL, outcome, until
 from tests.support.programs import Done, left_mounted, running, sentence
@@ -78,20 +78,6 @@ def cache(environment: dict[str, str]) -> Path:
     return Path(environment["XDG_CACHE_HOME"], "attachfs")
 
 
-def _wrong(root: Path, *pieces: Evidence) -> list[str]:
-    """Read evidence to its end; return what was not read, or not as it is, and why."""
-    found: list[str] = []
-    for piece in pieces:
-        for attachment, content in zip(piece.attachments, piece.contents, strict=True):
-            path = root / piece.directory / attachment
-            try:
-                if path.read_bytes() != content:
-                    found.append(f"{attachment}: other bytes")
-            except OSError as error:
-                found.append(f"{attachment}: {error}")
-    return found
-
-
 def _survived(fault: str, where: str, tried: int, longest_s: float) -> None:
     record(Row(_GROUP, fault, where, tried, SURVIVED, "", longest_s))
 
@@ -126,7 +112,7 @@ def test_a_disk_that_is_full_is_done_without(
         relay.hold(_HELD_BYTES)
         begun_s = time.monotonic()
         with ThreadPoolExecutor(1) as pool:
-            reading = pool.submit(_wrong, mountpoint, large)
+            reading = pool.submit(wrong_in, mountpoint, large)
             assert relay.held.wait(10)
             fill(disk)
             relay.release()
@@ -138,9 +124,9 @@ def test_a_disk_that_is_full_is_done_without(
             assert {outcome(name.stat) for name in names} == {"ENOENT"}
         # Of its last page, and of one that was given back meanwhile: the rest is lost.
         assert log.stat().st_size < size_bytes + 2 * 4096
-        assert _wrong(mountpoint, small) == []
+        assert wrong_in(mountpoint, small) == []
         (disk / "filling").unlink()
-        assert _wrong(mountpoint, more, large) == []
+        assert wrong_in(mountpoint, more, large) == []
         daemon = daemon_on(mountpoint)
         assert attachfs("umount", mountpoint).returncode == 0
         assert end(daemon) == 0
@@ -153,7 +139,7 @@ def test_a_disk_that_is_full_is_done_without(
         fill(disk)
         begun_s = time.monotonic()
         start()
-        assert _wrong(mountpoint, large, small) == []
+        assert wrong_in(mountpoint, large, small) == []
         daemon = daemon_on(mountpoint)
         assert attachfs("umount", mountpoint).returncode == 0
         assert end(daemon) == 0
@@ -181,7 +167,7 @@ def test_a_log_that_cannot_be_written_is_done_without(
         archive.fail_next(path_regex="/events/", status=500, times=99)  # an error is logged
         event = mountpoint / evidence.directory / "events" / str(uuid4())
         assert outcome(event.stat) == "EIO"
-        assert _wrong(mountpoint, evidence) == []
+        assert wrong_in(mountpoint, evidence) == []
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     assert not mountpoint.is_mount()
@@ -196,17 +182,17 @@ def test_a_cache_directory_that_is_removed_is_done_without(
     small = attach(archive.running, _SMALL_BYTES)
     mounted = mount("--url", relay.url)
     mounted.expected_warnings.add(_NO_STORE)
-    assert _wrong(mounted.path, known) == []
+    assert wrong_in(mounted.path, known) == []
     assert (mounted.path / large.path).stat()
     relay.hold(_HELD_BYTES)
     begun_s = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(_wrong, mounted.path, large)
+        reading = pool.submit(wrong_in, mounted.path, large)
         assert relay.held.wait(10)
         shutil.rmtree(cache)
         relay.release()
         assert reading.result(30) == []
-    assert _wrong(mounted.path, other, small, known) == []
+    assert wrong_in(mounted.path, other, small, known) == []
     _survived("the cache directory is removed", "in mid-download, and later", 4, _since(begun_s))
 
 
@@ -216,13 +202,13 @@ def test_a_cache_that_is_read_only_from_the_start_is_done_without(
     """Store and index are warned of once, and everything is asked for again."""
     large, small = attach(archive.running, _LARGE_BYTES), attach(archive.running, _SMALL_BYTES)
     first = mount()
-    assert _wrong(first.path, large, small) == []
+    assert wrong_in(first.path, large, small) == []
     assert first.end() == 0
     with read_only(cache):
         begun_s = time.monotonic()
         second = mount()
         second.expected_warnings |= {_NO_STORE, _NO_INDEX}
-        assert _wrong(second.path, large, small) == []
+        assert wrong_in(second.path, large, small) == []
         assert second.end() == 0
         assert len(second.unexpected()) == 0
     for trouble in (_NO_STORE, _NO_INDEX):
@@ -239,7 +225,7 @@ def test_a_store_that_becomes_read_only_still_serves_what_it_has(
     objects = cache / "objects"
     with small_disk(objects, 64 * _MIB):
         first = mount("--cache-min-free", "0%")
-        assert _wrong(first.path, large, small) == []
+        assert wrong_in(first.path, large, small) == []
         assert first.end() == 0
         for path in objects.glob("sha256/*/*"):
             os.utime(path, (0, 0))  # last used long ago, which is noted where that can be
@@ -248,9 +234,9 @@ def test_a_store_that_becomes_read_only_still_serves_what_it_has(
         subprocess.run(["mount", "-o", "remount,ro", objects], check=True)
         archive.reset()
         begun_s = time.monotonic()
-        assert _wrong(second.path, large, small) == []
+        assert wrong_in(second.path, large, small) == []
         assert archive.paths(_DOWNLOADS) == []
-        assert _wrong(second.path, new) == []
+        assert wrong_in(second.path, new) == []
         assert second.end() == 0
     _survived("the store becomes read-only", "a running mount", 3, _since(begun_s))
 
@@ -266,7 +252,7 @@ def test_an_index_of_a_newer_version_is_neither_misread_nor_destroyed(
     """An older attachfs does without it; the newer one finds its own again."""
     small, large = attach(archive.running, _SMALL_BYTES), attach(archive.running, _LARGE_BYTES)
     first = mount()
-    assert _wrong(first.path, small, large) == []
+    assert wrong_in(first.path, small, large) == []
     assert first.end() == 0
     index = _index_of(cache)
     with closing(sqlite3.connect(index)) as newer:
@@ -284,7 +270,7 @@ def test_an_index_of_a_newer_version_is_neither_misread_nor_destroyed(
     begun_s = time.monotonic()
     second = mount()
     second.expected_warnings |= {_NO_INDEX, "the index is begun anew"}
-    assert _wrong(second.path, small, large) == []
+    assert wrong_in(second.path, small, large) == []
     assert len(list((second.path / "assets").iterdir())) > 2
     assert second.end() == 0
     with closing(sqlite3.connect(index)) as newer:
@@ -303,7 +289,7 @@ def test_a_damaged_index_is_begun_anew(
     """Overwritten, cut short or empty: one warning, right bytes, and known again the next time."""
     small, large = attach(archive.running, _SMALL_BYTES), attach(archive.running, _LARGE_BYTES)
     first = mount()
-    assert _wrong(first.path, small, large) == []
+    assert wrong_in(first.path, small, large) == []
     assert len(list((first.path / "assets").iterdir())) > 2
     assert first.end() == 0
     good = _index_of(cache).read_bytes()
@@ -324,7 +310,7 @@ def test_a_damaged_index_is_begun_anew(
         begun_s = time.monotonic()
         mounted = mount("--cache-dir", own, on=mountpoint)
         mounted.expected_warnings.add("the index is begun anew")
-        assert _wrong(mounted.path, small, large) == []
+        assert wrong_in(mounted.path, small, large) == []
         assert len(list((mounted.path / "assets").iterdir())) > 2
         assert mounted.end() == 0
         assert sum("begun anew" in line for line in mounted.log) <= 1
@@ -353,23 +339,23 @@ def test_clocks_that_jump_change_nothing(mount: Callable[..., Mount], archive: S
     first = mount(*options, credentials=False, program=shifted())
     paths = [first.path / known.directory / name for name in known.attachments]
     begun_s = time.monotonic()
-    assert _wrong(first.path, known) == []
+    assert wrong_in(first.path, known) == []
     assert len(list((first.path / "assets").iterdir())) > 2
     for jump in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR2):
         archive.reset()
         first.process.send_signal(jump)
-        assert _wrong(first.path, known) == []
-        assert [path.stat().st_size for path in paths] == list(map(len, known.contents))
+        assert wrong_in(first.path, known) == []
+        assert [path.stat().st_size for path in paths] == list(known.sizes_bytes)
         assert len(list((first.path / "assets").iterdir())) > 2
         assert archive.paths() == []
-    assert _wrong(first.path, later) == []
+    assert wrong_in(first.path, later) == []
     assert archive.paths("/token$") == []
     assert first.end() == 0  # a day in the past
 
     for fast_s in (86_400 * 2, -86_400 * 3):
         archive.reset()
         mounted = mount(*options, credentials=False, program=shifted(fast_s))
-        assert _wrong(mounted.path, known, later) == []
+        assert wrong_in(mounted.path, known, later) == []
         assert len(list((mounted.path / "assets").iterdir())) > 2
         assert archive.paths(f"v2/{known.directory}$") != []  # too old, or of the future
         assert archive.paths(_DOWNLOADS) == []
@@ -410,7 +396,7 @@ def test_few_descriptors_are_enough(
         for piece, content in zip(pieces, contents, strict=True)
         if content != piece.content and content not in refused
     ] == []
-    assert _wrong(mounted.path, *large, many) == []
+    assert wrong_in(mounted.path, *large, many) == []
     done = run("ls", "-l", mounted.path / many.directory)
     assert (done.returncode, done.stderr) == (0, "")
     assert mounted.end() == 0
@@ -445,7 +431,7 @@ def test_little_memory_is_enough(mount: Callable[..., Mount], archive: Steering,
         begun_s = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
             listing = pool.submit(run, "ls", "-lR", mounted.path / "assets")
-            reading = [pool.submit(_wrong, mounted.path, piece) for piece in pieces]
+            reading = [pool.submit(wrong_in, mounted.path, piece) for piece in pieces]
             found = [wrong for each in reading for wrong in each.result()]
             listed = listing.result()
         assert limited.killed == 0
@@ -469,7 +455,7 @@ def test_places_that_cannot_be_written_are_done_without(
         "TEMP": str(tmp_path / "temporary"),
     }
     mounted = mount("--cache-dir", tmp_path / "own", **nowhere)
-    assert _wrong(mounted.path, evidence) == []
+    assert wrong_in(mounted.path, evidence) == []
     assert attachfs("refresh", mounted.path, **nowhere).returncode == 0
     where = ("--url", archive.url, "--token-file", archive.token_file)
     (tmp_path / "other").mkdir()

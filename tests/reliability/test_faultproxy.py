@@ -83,8 +83,8 @@ def test_what_is_not_spoilt_is_passed_on(archive: Steering, evidence: Evidence, 
 
 
 def test_a_body_passes_through_without_being_held(archive: Steering, proxy: FaultProxy) -> None:
-    """One of 64 MiB comes whole, block by block, and to readers that hang up nothing is owed."""
-    large = attach(archive.running, 64 << 20)
+    """One of 24 MiB comes whole, block by block, and to readers that hang up nothing is owed."""
+    large = attach(archive.running, 24 << 20)
     with _client(archive, proxy) as client:
         for _ in range(4):
             with client.stream("GET", _path(large)) as answer:
@@ -93,7 +93,7 @@ def test_a_body_passes_through_without_being_held(archive: Steering, proxy: Faul
         with client.stream("GET", _path(large)) as answer:
             for block in answer.iter_raw():
                 digest.update(block)
-        assert digest.digest() == hashlib.sha256(large.content).digest()
+        assert digest.hexdigest() == large.sha256s[0]
 
 
 _BROKEN: dict[str, tuple[Fault, type[Exception] | None, int]] = {

@@ -1,7 +1,9 @@
 """Attachments of a test's own in an archive of the same process."""
 
+import hashlib
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from random import Random
 
 from attachfs.demo.launch import RunningArchive
@@ -12,11 +14,21 @@ _serial = count()
 
 @dataclass(frozen=True)
 class Evidence:
-    """An asset with attachments, by their UUIDs, and what their bytes are."""
+    """An asset with attachments: their UUIDs, and the seeds, sizes and digests of their bytes.
+
+    The bytes are made again whenever a test asks for them: many are larger than all else in memory.
+    """
 
     asset: str
     attachments: tuple[str, ...]
-    contents: tuple[bytes, ...]
+    seeds: tuple[int, ...]
+    sizes_bytes: tuple[int, ...]
+    sha256s: tuple[str, ...]
+
+    @property
+    def contents(self) -> tuple[bytes, ...]:
+        """The bytes of all attachments."""
+        return tuple(map(_bytes_of, self.seeds, self.sizes_bytes))
 
     @property
     def directory(self) -> str:
@@ -31,17 +43,40 @@ class Evidence:
     @property
     def content(self) -> bytes:
         """The bytes of its first attachment."""
-        return self.contents[0]
+        return _bytes_of(self.seeds[0], self.sizes_bytes[0])
 
 
 def attach(running: RunningArchive, *sizes_bytes: int) -> Evidence:
     """Attach bytes that nobody saw before, of these sizes, to a new asset."""
     demo = running.archive
-    contents = tuple(Random(next(_serial)).randbytes(size) for size in sizes_bytes)  # noqa: S311 - no secret
-    blobs = [demo.create_blob(content) for content in contents]
+    seeds = tuple(next(_serial) for _ in sizes_bytes)
+    blobs, sha256s = [], []
+    for seed, size_bytes in zip(seeds, sizes_bytes, strict=True):
+        content = _bytes_of(seed, size_bytes)
+        blobs.append(demo.create_blob(content))
+        sha256s.append(hashlib.sha256(content).hexdigest())
     attributes = {f"proof {number}": declared(blob) for number, blob in enumerate(blobs)}
     asset = uuid_in(demo.create_asset({"attributes": attributes}))
-    return Evidence(asset, tuple(map(uuid_in, blobs)), contents)
+    uuids = tuple(map(uuid_in, blobs))
+    return Evidence(asset, uuids, seeds, sizes_bytes, tuple(sha256s))
+
+
+def wrong_in(root: Path, *pieces: Evidence) -> list[str]:
+    """Read evidence to its end; return which attachments fail or differ, and why."""
+    found: list[str] = []
+    for piece in pieces:
+        for attachment, sha256 in zip(piece.attachments, piece.sha256s, strict=True):
+            try:
+                with (root / piece.directory / attachment).open("rb", buffering=0) as file:
+                    if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                        found.append(f"{attachment}: other bytes")
+            except OSError as error:
+                found.append(f"{attachment}: {error}")
+    return found
+
+
+def _bytes_of(seed: int, size_bytes: int) -> bytes:
+    return Random(seed).randbytes(size_bytes)  # noqa: S311 - no secret
 
 
 def record_event(running: RunningArchive, evidence: Evidence) -> str:
