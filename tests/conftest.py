@@ -118,6 +118,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{worker}: {peak_bytes / 1e6:.0f} MB at most")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `--quick`, do not even import what would be left out as a whole."""
+    return True if config.getoption("quick") and _starts_processes(collection_path) else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what takes long; leave out what is not to be run, or cannot.
 
@@ -125,7 +130,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     items.sort(key=lambda item: item.path.name not in _LONG_FILES)
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).parts[0] in _ROOMS_OF_PROCESSES:
+        if _starts_processes(item.path):
             item.add_marker(pytest.mark.process)
     if config.getoption("quick"):
         slow = [item for item in items if any(map(item.get_closest_marker, ("mount", "process")))]
@@ -140,6 +145,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("mount") is not None:
                 item.add_marker(skip)
+
+
+def _starts_processes(path: Path) -> bool:
+    """Return whether a path is in one of the rooms whose tests run programs."""
+    return any(path.is_relative_to(Path(__file__).parent / room) for room in _ROOMS_OF_PROCESSES)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,6 +12,8 @@ import pytest
 from tests.support.forkrelay import forking_attachfs
 from tests.support.mounts import PATIENCE_S, bare_environment
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
