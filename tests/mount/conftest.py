@@ -12,6 +12,7 @@ from tests.support.mounts import (
     archive,
     attachfs,
     bare_environment,
+    clocks,
     environment,
     mount,
     mounted,
@@ -19,7 +20,7 @@ from tests.support.mounts import (
     run,
 )
 
-__all__ = ["archive", "attachfs", "environment", "mount", "mounted", "run"]
+__all__ = ["archive", "attachfs", "clocks", "environment", "mount", "mounted", "run"]
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -9,8 +10,9 @@ from uuid import UUID
 import pytest
 
 from attachfs.demo.estate import SAMPLE
+from tests.support.clocks import Clocks
 from tests.support.mounts import Mount, Steering
-from tests.support.outcomes import answering, outcome
+from tests.support.outcomes import ask_for_nothing, outcome
 
 pytestmark = pytest.mark.mount
 
@@ -45,12 +47,20 @@ def _photo(mounted: Mount) -> Path:
 
 
 @pytest.fixture(scope="module")
-def hasty(shared_mount: Callable[..., Mount]) -> Mount:
+def shared_clocks(tmp_path_factory: pytest.TempPathFactory) -> Clocks:
+    """The clocks of the mount that all tests share."""
+    return Clocks(tmp_path_factory.mktemp("clocks") / "clocks")
+
+
+@pytest.fixture(scope="module")
+def hasty(shared_mount: Callable[..., Mount], shared_clocks: Clocks) -> Mount:
     """The shared archive, mounted by somebody who does not wait long for trouble to pass."""
-    return shared_mount("--timeout", "3s")
+    return shared_mount("--timeout", "3s", program=shared_clocks.program())
 
 
-def test_every_answer_has_its_errno(hasty: Mount, shared_archive: Steering) -> None:
+def test_every_answer_has_its_errno(
+    hasty: Mount, shared_archive: Steering, shared_clocks: Clocks
+) -> None:
     """Refusals, failures, garbage, lies and cut connections, all at once: no reader is confused."""
     hasty.expected_warnings.add("/00000000-0000-4000-8000-")
     # The kernel looks up one name at a time in a directory: the more of them the better.
@@ -61,14 +71,17 @@ def test_every_answer_has_its_errno(hasty: Mount, shared_archive: Steering) -> N
         shared_archive.fail_next(path_regex=f"/{uuid}$", times=99, **answer)
         readers.append((directories[number % len(directories)] / uuid / "event.json").read_text)
     # A server that answers nobody at all is another matter: an outage.
-    with answering(hasty.path / "assets"), ThreadPoolExecutor(len(readers)) as pool:
+    others = partial(ask_for_nothing, hasty.path / "assets")
+    with shared_clocks.passing(after_each=others), ThreadPoolExecutor(len(readers)) as pool:
         names = list(pool.map(outcome, readers))
     answers = [answer for answer, _ in _ANSWERS]
     assert list(zip(answers, names, strict=True)) == list(_ANSWERS)
     assert (hasty.asset("light") / SAMPLE["blob:light-report"]).read_bytes()
 
 
-def test_a_download_has_its_errnos_too(hasty: Mount, shared_archive: Steering) -> None:
+def test_a_download_has_its_errnos_too(
+    hasty: Mount, shared_archive: Steering, shared_clocks: Clocks
+) -> None:
     """What the open file turned out not to be is never taken for its bytes."""
     hasty.expected_warnings.add("/archivist/v2/attachments/")
     hasty.expected_warnings.add("were recorded")
@@ -90,16 +103,19 @@ def test_a_download_has_its_errnos_too(hasty: Mount, shared_archive: Steering) -
     for path, answer in answers.values():
         assert path.stat()
         shared_archive.fail_next(path_regex=f"/{path.name}$", times=99, **answer)
-    with ThreadPoolExecutor(len(answers)) as pool:
+    others = partial(ask_for_nothing, hasty.path / "assets")
+    with shared_clocks.passing(after_each=others), ThreadPoolExecutor(len(answers)) as pool:
         outcomes = list(pool.map(outcome, [path.read_bytes for path, _ in answers.values()]))
     assert outcomes == list(answers)
     assert (hasty.asset("light") / SAMPLE["blob:light-report"]).read_bytes()
 
 
-def test_no_answer_is_an_answer_in_time(mount: Callable[..., Mount], archive: Steering) -> None:
+def test_no_answer_is_an_answer_in_time(
+    mount: Callable[..., Mount], archive: Steering, clocks: Clocks
+) -> None:
     """A server that hangs is ETIMEDOUT once the time is over, wherever it does, and no later."""
-    mounted = mount("--timeout", "0.5s")
-    mounted.expected_warnings.update(("no answer within 0.5 s", "no answer in time"))
+    mounted = mount("--timeout", "5s", program=clocks.program())
+    mounted.expected_warnings.update(("no answer within 5 s", "no answer in time"))
     report = mounted.asset("light") / SAMPLE["blob:light-report"]
     assert report.stat()
     hanging: dict[str, Callable[[], object]] = {
@@ -111,8 +127,11 @@ def test_no_answer_is_an_answer_in_time(mount: Callable[..., Mount], archive: St
         f"/{report.name}$": report.read_bytes,
     }
     for path_regex in hanging:
-        archive.fail_next(path_regex=path_regex, status=0, delay_s=60.0, times=99)
-    with ThreadPoolExecutor(len(hanging)) as pool:
+        archive.fail_next(path_regex=path_regex, status=0, delay_s=600.0, times=99)
+    # A directory is looked up and opened: two operations, of which each has a deadline.
+    with clocks.passing(11), ThreadPoolExecutor(len(hanging)) as pool:
         assert list(pool.map(outcome, hanging.values())) == ["ETIMEDOUT"] * len(hanging)
+    assert clocks.now_s() <= 11
     archive.reset()
-    assert _photo(mounted).read_bytes()
+    with clocks.passing():
+        assert _photo(mounted).read_bytes()

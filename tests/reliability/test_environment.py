@@ -18,23 +18,24 @@ from uuid import uuid4
 import pytest
 
 from tests.support.cgroups import memory_limited
+from tests.support.clocks import Clocks
 from tests.support.daemons import adopting, daemon_on, end
 from tests.support.disks import fill, read_only, small_disk
 from tests.support.evidence import attach, wrong_in
-from tests.support.mounts import Mount, Steering, archive, attachfs, environment, mount, run
+from tests.support.mounts import Mount, Steering, archive, attachfs, clocks, environment, mount, run
 from tests.support.outcomes import WELL, outcome, until
 from tests.support.programs import Done, left_mounted, running, sentence
 from tests.support.relays import Relay, relaying
 from tests.support.reliability import SURVIVED, Row, record
-from tests.support.shifted import shifted
 
-__all__ = ["archive", "attachfs", "environment", "mount", "run"]
+__all__ = ["archive", "attachfs", "clocks", "environment", "mount", "run"]
 
 pytestmark = pytest.mark.mount
 
 Run = Callable[..., Done]
 _GROUP = "The machine"
 _MIB = 1 << 20
+_DAY_S = 86_400
 _SMALL_BYTES, _LARGE_BYTES = 5000, 6 * _MIB
 _HELD_BYTES = 3 * _MIB
 _DOWNLOADS = "/attachments/.*[0-9a-f]$"
@@ -325,7 +326,9 @@ def test_a_damaged_index_is_begun_anew(
     _survived("the index is damaged: " + ", ".join(damages), "from the start", 8, max(took_s))
 
 
-def test_clocks_that_jump_change_nothing(mount: Callable[..., Mount], archive: Steering) -> None:
+def test_clocks_that_jump_change_nothing(
+    mount: Callable[..., Mount], archive: Steering, clocks: Clocks
+) -> None:
     """A day forward and back, under the mount and between mounts: nothing is believed for longer.
 
     Nor for less time, while the mount runs; tokens are not renewed for it.
@@ -336,14 +339,14 @@ def test_clocks_that_jump_change_nothing(mount: Callable[..., Mount], archive: S
         *archive.client,
         *("--metadata-ttl", "1h", "--stale-ok", "0s"),
     )
-    first = mount(*options, credentials=False, program=shifted())
+    first = mount(*options, credentials=False, program=clocks.program())
     paths = [first.path / known.directory / name for name in known.attachments]
     begun_s = time.monotonic()
     assert wrong_in(first.path, known) == []
     assert len(list((first.path / "assets").iterdir())) > 2
-    for jump in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR2):
+    for fast_s in (_DAY_S, 0, -_DAY_S):
         archive.reset()
-        first.process.send_signal(jump)
+        clocks.set_utc(fast_s)
         assert wrong_in(first.path, known) == []
         assert [path.stat().st_size for path in paths] == list(known.sizes_bytes)
         assert len(list((first.path / "assets").iterdir())) > 2
@@ -352,9 +355,10 @@ def test_clocks_that_jump_change_nothing(mount: Callable[..., Mount], archive: S
     assert archive.paths("/token$") == []
     assert first.end() == 0  # a day in the past
 
-    for fast_s in (86_400 * 2, -86_400 * 3):
+    for fast_s in (_DAY_S * 2, -_DAY_S * 3):
         archive.reset()
-        mounted = mount(*options, credentials=False, program=shifted(fast_s))
+        clocks.set_utc(fast_s)
+        mounted = mount(*options, credentials=False, program=clocks.program())
         assert wrong_in(mounted.path, known, later) == []
         assert len(list((mounted.path / "assets").iterdir())) > 2
         assert archive.paths(f"v2/{known.directory}$") != []  # too old, or of the future

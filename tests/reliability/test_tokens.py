@@ -9,19 +9,22 @@ import pytest
 
 from attachfs.demo.estate import SAMPLE
 from tests.support import faultproxy
+from tests.support.clocks import Clocks
 from tests.support.evidence import attach
 from tests.support.faultproxy import faulty
-from tests.support.mounts import Mount, Steering, archive, environment, mount
-from tests.support.outcomes import outcome, until
+from tests.support.mounts import Mount, Steering, archive, clocks, environment, mount
+from tests.support.outcomes import WELL, outcome, until
 from tests.support.reliability import ANSWERED, SURVIVED, Row, record
-from tests.support.shifted import shifted
 
-__all__ = ["archive", "environment", "mount"]
+__all__ = ["archive", "clocks", "environment", "mount"]
 
 pytestmark = pytest.mark.mount
 
 _LARGE_BYTES = 6 << 20
 _DAY_S = 86_400
+# A token is renewed 60 s before its end.
+_LIFETIME_S = 300
+_UNTIL_RENEWAL_S = _LIFETIME_S - 60
 
 
 @contextmanager
@@ -123,24 +126,36 @@ def test_an_expired_token_is_refused_until_there_is_a_new_one(
     assert not any(expired in line for line in mounted.log)
 
 
+@pytest.fixture
+def lasting(archive: Steering, clocks: Clocks, monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    """The clocks of archive and mount, which are one: tokens are issued for five minutes."""
+    archive.switch(token_lifetime_s=_LIFETIME_S)
+    monkeypatch.setattr(archive.running.archive.identities, "_now", clocks.utc)
+    return clocks
+
+
 def test_a_token_is_renewed_before_it_ends(
-    mount: Callable[..., Mount], archive: Steering, photo: Callable[[Mount], Path]
+    mount: Callable[..., Mount],
+    archive: Steering,
+    lasting: Clocks,
+    photo: Callable[[Mount], Path],
 ) -> None:
     """No request is ever sent with one that has ended; nothing secret is in the log, even so."""
-    archive.switch(token_lifetime_s=2)
     running = archive.running
     mounted = mount(
         *archive.client,
         *("--metadata-ttl", "0s", "--log-level", "debug"),
         credentials=False,
+        program=lasting.program(),
     )
     archive.reset()
-
-    def renewed() -> bool:
-        assert photo(mounted).stat()
-        return len(archive.paths("/appidp/token$")) >= 2
-
-    until(renewed)
+    for exchanges in (1, 2):
+        lasting.advance(_UNTIL_RENEWAL_S - 5)
+        assert photo(mounted).read_bytes()
+        assert len(archive.paths("/appidp/token$")) == exchanges - 1
+        lasting.advance(10)
+        assert photo(mounted).read_bytes()
+        assert len(archive.paths("/appidp/token$")) == exchanges
     assert {request["status"] for request in archive.requests()} == {200}
     secret = running.client_secret_file.read_text().strip()
     shown = "\n".join(mounted.log) + Path(f"/proc/{mounted.process.pid}/environ").read_text()
@@ -200,47 +215,56 @@ def test_a_token_that_ends_in_mid_download_costs_no_byte(
 
 
 def test_a_token_endpoint_that_is_down_is_done_without(
-    mount: Callable[..., Mount], archive: Steering, photo: Callable[[Mount], Path]
+    mount: Callable[..., Mount],
+    archive: Steering,
+    lasting: Clocks,
+    photo: Callable[[Mount], Path],
 ) -> None:
     """The last token serves to its end; then all is an error, until the endpoint is back."""
-    archive.switch(token_lifetime_s=2)
     lifetimes = ("--metadata-ttl", "0s", "--negative-ttl", "0s", "--stale-ok", "0s")
-    mounted = mount(*archive.client, *lifetimes, "--timeout", "2s", credentials=False)
+    mounted = mount(
+        *archive.client, *lifetimes, "--timeout", "2s", credentials=False, program=lasting.program()
+    )
     mounted.expected_warnings.add("token")
     assert photo(mounted).read_bytes()
+    archive.reset()
     archive.fail_next(path_regex="/token$", status=503, times=9999)
-    served = 0
-
-    def ended() -> bool:
-        nonlocal served
-        served += outcome(photo(mounted).read_bytes) == "all is well"
-        return served > 0 and outcome(photo(mounted).read_bytes) != "all is well"
-
     with _row("the token endpoint is down, until the last token has ended", "a file", 1):
-        until(ended)
-    with _row("the token endpoint is down, and the last token has ended", "a file", 1, "EIO"):
+        lasting.advance(_UNTIL_RENEWAL_S + 5)
+        assert photo(mounted).read_bytes()
+        assert len(archive.paths("/token$")) == 1
+        lasting.advance(_LIFETIME_S - _UNTIL_RENEWAL_S - 10)
+        assert photo(mounted).read_bytes()
+        assert len(archive.paths("/token$")) == 2
+    lasting.advance(10)
+    with (
+        _row("the token endpoint is down, and the last token has ended", "a file", 1, "EIO"),
+        lasting.passing(),
+    ):
         assert outcome(photo(mounted).read_bytes) == "EIO"
     archive.reset()
-    with _row("the token endpoint is back", "a file", 1):
-        until(lambda: outcome(photo(mounted).read_bytes) == "all is well")
+    with _row("the token endpoint is back", "a file", 1), lasting.passing():
+        until(lambda: outcome(photo(mounted).read_bytes) == WELL)
 
 
 @pytest.mark.parametrize("fast_s", [_DAY_S, -_DAY_S], ids=["fast", "slow"])
 def test_a_clock_that_is_wrong_renews_no_token_too_late(
-    mount: Callable[..., Mount], archive: Steering, photo: Callable[[Mount], Path], fast_s: int
+    mount: Callable[..., Mount],
+    archive: Steering,
+    lasting: Clocks,
+    photo: Callable[[Mount], Path],
+    fast_s: int,
 ) -> None:
     """Tokens are counted by how long they last, not by when they end."""
-    archive.switch(token_lifetime_s=2)
-    program = shifted(fast_s)
-    mounted = mount(*archive.client, "--metadata-ttl", "0s", credentials=False, program=program)
+    lasting.set_utc(fast_s)
+    mounted = mount(
+        *archive.client, "--metadata-ttl", "0s", credentials=False, program=lasting.program()
+    )
     archive.reset()
-
-    def renewed() -> bool:
-        assert photo(mounted).read_bytes()
-        return len(archive.paths("/token$")) >= 2
-
     how = "fast" if fast_s > 0 else "slow"
-    with _row(f"the machine's clock is a day {how}, with tokens of 2 s", "a file", 1):
-        until(renewed)
+    with _row(f"the machine's clock is a day {how}, with tokens of 300 s", "a file", 1):
+        for exchanges in (0, 1, 1, 2):
+            lasting.advance(_UNTIL_RENEWAL_S / 2 + 5)
+            assert photo(mounted).read_bytes()
+            assert len(archive.paths("/token$")) == exchanges
     assert {request["status"] for request in archive.requests()} == {200}
-    assert len(archive.paths("/token$")) < 9  # not one for each request

@@ -1,8 +1,6 @@
 """Faults of the transport are survived: right bytes, late, and never later than the deadline."""
 
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from math import inf
@@ -40,7 +38,7 @@ class _RateLimit(Fault):
     begun_s: list[float] = field(default_factory=list)
 
     async def play(self, exchange: Exchange) -> None:
-        now_s = time.monotonic()
+        now_s = exchange.now_s()
         self.begun_s.append(now_s)
         refused = now_s < self.begun_s[0] + self.lasts_s
         other = faultproxy.Status(429, self.headers) if refused else faultproxy.WithHeaders({})
@@ -111,7 +109,8 @@ def test_connections_that_are_not_made_are_made_again(tmp_path: Path, *, tls: bo
         judge("Transport", case, ground.played(case), timeout_s=_TIMEOUT_S)
         assert ground.proxy.met("^$") == 2
         case = _case(away, faultproxy.WithHeaders({}), 0)
-        played = ground.played(case, begin=_for_a_second(ground.proxy.refuse, ground.proxy.accept))
+        begin = ground.for_a_second(ground.proxy.refuse, ground.proxy.accept)
+        played = ground.played(case, begin=begin, others=False)
         judge("Transport", case, played, timeout_s=_TIMEOUT_S)
         assert max(met.took_s for met in played) > 1
 
@@ -129,16 +128,7 @@ def test_a_name_that_is_not_resolved_is_asked_for_again(tmp_path: Path) -> None:
             ground.cut()
 
         case = _case("DNS fails for a second", faultproxy.WithHeaders({}), 0)
-        played = ground.played(case, begin=_for_a_second(forget, known.touch))
+        begin = ground.for_a_second(forget, known.touch)
+        played = ground.played(case, begin=begin, others=False)
         judge("Transport", case, played, timeout_s=_TIMEOUT_S)
         assert max(met.took_s for met in played) > 1
-
-
-def _for_a_second(begin: Callable[[], object], end: Callable[[], object]) -> Callable[[], None]:
-    """Return what makes something be so, and no longer so after a second."""
-
-    def start() -> None:
-        begin()
-        threading.Timer(1.0, end).start()
-
-    return start

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.clocks import Clocks
 from tests.support.evidence import attach, record_event
 from tests.support.mounts import PATIENCE_S, Steering
 from tests.support.outcomes import until
@@ -86,8 +87,9 @@ def calling(
 ) -> Iterator[list[Caller]]:
     """Have programs wait in all operations of a mount, `times` of each.
 
-    The mount is of the relay, with `LIFETIMES`; `refresh` makes it forget what it knows. Programs
-    that are left at the end of the block are killed.
+    The mount is of the relay, with `LIFETIMES` and clocks that stand still: some operations are
+    served what is known after a second. `refresh` makes it forget what it knows. Programs that are
+    left at the end of the block are killed.
     """
     calls = [call for _ in range(times) for call in _calls(archive)]
     with ExitStack() as stack:
@@ -134,3 +136,19 @@ def gone_after_s(processes: Sequence[subprocess.Popen[bytes]], since_s: float) -
 
     with ThreadPoolExecutor(len(processes)) as pool:
         return list(pool.map(wait, processes))
+
+
+def gone_within_a_second(
+    processes: Sequence[subprocess.Popen[bytes]], clocks: Clocks
+) -> list[float]:
+    """Wait for processes to end by themselves, once that much of the mount's time has passed."""
+    begun_s = clocks.now_s()
+
+    def wait(process: subprocess.Popen[bytes]) -> float:
+        process.wait(PATIENCE_S)
+        return clocks.now_s() - begun_s
+
+    with clocks.passing(0.9), ThreadPoolExecutor(len(processes)) as pool:
+        gone_s = list(pool.map(wait, processes))
+    assert max(gone_s) < 1, gone_s
+    return gone_s

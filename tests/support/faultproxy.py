@@ -19,17 +19,22 @@ from functools import partial
 from math import inf
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 import trio
+import trio.testing
 import trustme
 
 from tests.support.threads import in_thread
 
 _BLOCK_BYTES = 256 * 1024
+_TICK_S = 0.005
 _HEAD_END = b"\r\n\r\n"
 _BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError, OSError)
+
+
+T = TypeVar("T")
 
 
 class _GoneError(Exception):
@@ -191,7 +196,10 @@ class Answer:
 
 
 class Exchange:
-    """One request on its way to the archive and back; `over` where its connection ends with it."""
+    """One request on its way to the archive and back; `over` where its connection ends with it.
+
+    `now_s` is the monotonic clock of the client.
+    """
 
     def __init__(
         self,
@@ -199,10 +207,12 @@ class Exchange:
         client: Wire,
         ask: Callable[[Request], Awaitable[Answer]],
         hold: Callable[[Wire, float], Awaitable[None]],
+        now_s: Callable[[], float],
     ) -> None:
         self.request = request
         self.client = client
         self.over = False
+        self.now_s = now_s
         self._ask = ask
         self._hold = hold
 
@@ -514,10 +524,9 @@ class Disconnect(Fault):
 
 @dataclass(frozen=True)
 class Asked:
-    """A request, or with an empty path a connection: when it came, and what it met."""
+    """A request, or with an empty path a connection: what it met."""
 
     path: str
-    time_s: float
     fault: Fault | None
 
 
@@ -534,10 +543,17 @@ Rule = Callable[[str], Fault | None]
 class FaultProxy:
     """A proxy before one archive; every method may be called from any thread."""
 
-    def __init__(self, upstream_url: str, tls: ssl.SSLContext | None, ca_file: Path | None) -> None:
+    def __init__(
+        self,
+        upstream_url: str,
+        tls: ssl.SSLContext | None,
+        ca_file: Path | None,
+        now_s: Callable[[], float],
+    ) -> None:
         parts = urlsplit(upstream_url)
         self._upstream = (str(parts.hostname), int(parts.port or 80))
         self._tls = tls
+        self._now_s = now_s
         self.ca_file = ca_file
         self.port = 0
         self._lock = threading.Lock()
@@ -545,6 +561,8 @@ class FaultProxy:
         self._rule: Rule | None = None
         self._asked: list[Asked] = []
         self._connections = 0
+        self._under_way = 0
+        self._stalled = 0
         self._listening = trio.CancelScope()
         self._gone = trio.Event()
         self._open = trio.Event()
@@ -566,6 +584,10 @@ class FaultProxy:
         """How many connections were made."""
         with self._lock:
             return self._connections
+
+    def idle(self) -> bool:
+        """Whether all that was asked is answered or stalled, up to what was sent just now."""
+        return bool(self._call(self._idle))
 
     def add(self, fault: Fault, pattern: str = "", times: float = 1) -> None:
         """Order a fault for the next `times` requests whose path and query match."""
@@ -612,8 +634,8 @@ class FaultProxy:
         """End what `refuse` and `black_hole` began; what they left unanswered is answered."""
         self._call(self._come_back)
 
-    def _call(self, work: Callable[[], Awaitable[None]]) -> None:
-        trio.from_thread.run(work, trio_token=self._token)
+    def _call(self, work: Callable[[], Awaitable[T]]) -> T:
+        return trio.from_thread.run(work, trio_token=self._token)
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         """Serve until cancelled; started once it listens."""
@@ -624,6 +646,10 @@ class FaultProxy:
             await self._come_back()
             task_status.started()
             await trio.sleep_forever()
+
+    async def _idle(self) -> bool:
+        await trio.testing.wait_all_tasks_blocked()
+        return self._under_way <= self._stalled
 
     async def _release(self) -> None:
         self._released.set()
@@ -679,18 +705,29 @@ class FaultProxy:
                 await self._wait(client, self._open)
             hold = partial(self._hold, self._released)  # of now: `met` tells of it at once
             fault = self._fault(request.target, request=request)
-            exchange = Exchange(request, client, onward.ask, hold)
-            if fault is None:
-                await exchange.pass_on(await exchange.ask())
-            else:
-                await fault.play(exchange)
+            exchange = Exchange(request, client, onward.ask, hold, self._now_s)
+            self._under_way += 1
+            try:
+                if fault is None:
+                    await exchange.pass_on(await exchange.ask())
+                else:
+                    await fault.play(exchange)
+            finally:
+                self._under_way -= 1
             if exchange.over:
                 return
             reused = True
 
     async def _hold(self, released: trio.Event, client: Wire, seconds: float) -> None:
-        with trio.move_on_after(seconds):
-            await self._wait(client, released)
+        self._stalled += 1
+        try:
+            if seconds == inf:
+                await self._wait(client, released)
+            end_s = self._now_s() + seconds
+            while self._now_s() < end_s and not released.is_set():  # noqa: ASYNC110 - no trio clock
+                await trio.sleep(min(seconds, _TICK_S))
+        finally:
+            self._stalled -= 1
 
     async def _wait(self, client: Wire, event: trio.Event) -> None:
         """Wait for an event, no longer than the client does."""
@@ -722,7 +759,7 @@ class FaultProxy:
             if fault is None and self._rule is not None and not on_connect:
                 fault = self._rule(target)
             if fault is not None or not on_connect:
-                self._asked.append(Asked(target, time.monotonic(), fault))
+                self._asked.append(Asked(target, fault))
             return fault
 
 
@@ -789,13 +826,18 @@ def _gone() -> bytes:
 
 
 @contextmanager
-def faulty(upstream_url: str, *, tls: bool = False) -> Iterator[FaultProxy]:
-    """Run a proxy before an archive in a thread of its own; `ca_file` vouches for it with TLS."""
+def faulty(
+    upstream_url: str, *, tls: bool = False, now_s: Callable[[], float] = time.monotonic
+) -> Iterator[FaultProxy]:
+    """Run a proxy before an archive in a thread of its own; `ca_file` vouches for it with TLS.
+
+    `now_s` is the monotonic clock of its client.
+    """
     with tempfile.TemporaryDirectory(prefix="attachfs-proxy-") as directory:
         context = ca_file = None
         if tls:
             context, ca_file = _certified(Path(directory))
-        proxy = FaultProxy(upstream_url, context, ca_file)
+        proxy = FaultProxy(upstream_url, context, ca_file, now_s)
         with in_thread(proxy.run, name="fault proxy"):
             yield proxy
 

@@ -1,23 +1,29 @@
-"""A mount of an archive behind a proxy that plays faults, and reads that each meet one of them."""
+"""A mount of an archive behind a proxy that plays faults, and reads that each meet one of them.
+
+Its clocks are the test's: time passes only while every request that was made is stalled.
+"""
 
 import json
+import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from pathlib import Path
-from typing import Any
 
 from attachfs.demo.launch import ArchiveConfig, RunningArchive
 from tests.conftest import serving
 from tests.support.archives import uuid_in
+from tests.support.clocks import Clocks
 from tests.support.evidence import attach, record_event
 from tests.support.faultproxy import Fault, FaultProxy, Status, faulty
-from tests.support.mounts import Mount, Steering, bare_environment, mounting
-from tests.support.outcomes import WELL, answering, outcome, until
+from tests.support.mounts import PATIENCE_S, Mount, Steering, bare_environment, mounting
+from tests.support.outcomes import WELL, ask_for_nothing, outcome, until
 from tests.support.reliability import ANSWERED, REFUSED, SURVIVED, Row, record
 
 RECORD, LISTING, INFO, OPEN = "record", "listing page", "/info", "/info of an open"
@@ -28,11 +34,11 @@ PLACES = (*METADATA, OPEN, *BODIES)
 SMALL_BYTES, LARGE_BYTES = 64 << 10, 6 << 20
 
 WRONG = "wrong bytes"
-# What is measured has a moment of its own.
+# The mount lets go of who waits so long after the deadline (`mount/callers.py`), and a step more.
 MOMENT_S = 1.0
 _PAGE_LIMIT, _EVENTS = 2, 3
 # No more, lest so many failures in a row pass for an outage.
-_AT_ONCE = 6
+_READERS = 6
 _making = threading.Lock()
 
 
@@ -59,11 +65,15 @@ class _Try:
 
 @dataclass(frozen=True)
 class Met:
-    """How a try ended: `WELL`, `WRONG` or the name of an errno; how late; and the requests."""
+    """How a try ended: `WELL`, `WRONG` or the name of an errno; how late; and the requests.
+
+    `took_s` is by the mount's clock, `real_s` by the machine's.
+    """
 
     place: str
     outcome: str
     took_s: float
+    real_s: float
     requests: int
 
 
@@ -71,12 +81,19 @@ class Grounds:
     """An archive, a proxy that plays faults before it, and a mount of what the proxy passes on."""
 
     def __init__(
-        self, archive: Steering, proxy: FaultProxy, mounted: Mount, timeout_s: float
+        self,
+        archive: Steering,
+        proxy: FaultProxy,
+        mounted: Mount,
+        clocks: Clocks,
+        timeout_s: float,
     ) -> None:
         self.archive = archive
         self.proxy = proxy
         self.mounted = mounted
+        self.clocks = clocks
         self.timeout_s = timeout_s
+        self._threads: list[threading.Thread] = []
 
     def played(
         self, case: Case, *, begin: Callable[[], object] = lambda: None, others: bool = True
@@ -88,8 +105,9 @@ class Grounds:
         """
         with _making:
             made = [self._try(place) for place in case.ends]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(lambda each: each.known.stat(), made))
+        with ThreadPoolExecutor(_READERS) as pool:
+            with self._time_passing():  # what a fault before this one has begun may go on
+                list(pool.map(lambda each: each.known.stat(), made))
             if case.fault.on_connect:
                 self.proxy.add(case.fault, times=case.times)
                 self.cut()
@@ -97,8 +115,41 @@ class Grounds:
                 for each in made:
                     self.proxy.add(case.fault, each.path_regex, case.times)
             begin()
-            with answering(self.mounted.path / "assets") if others else nullcontext():
-                return list(pool.map(self._measured, made))
+            with self._time_passing(self.timeout_s + MOMENT_S, others=others):
+                results = list(pool.map(self._measured, made))
+        for thread in self._threads:
+            thread.join()
+        return results
+
+    def for_a_second(
+        self, begin: Callable[[], object], end: Callable[[], object]
+    ) -> Callable[[], None]:
+        """Return what makes something be so for a second of the mount's time."""
+
+        def start() -> None:
+            begin()
+            end_s = self.clocks.now_s() + 1
+
+            def last() -> None:
+                until(lambda: self.clocks.now_s() >= end_s)
+                end()
+
+            thread = threading.Thread(target=last)
+            self._threads.append(thread)
+            thread.start()
+
+        return start
+
+    def _time_passing(
+        self, most_s: float = inf, *, others: bool = False
+    ) -> AbstractContextManager[None]:
+        assets = self.mounted.path / "assets"
+        return self.clocks.passing(
+            most_s,
+            if_=self.proxy.idle,
+            # A step takes at least as long as the mount takes to answer, on a busy machine as well.
+            after_each=partial(ask_for_nothing if others else os.statvfs, assets),
+        )
 
     def cut(self) -> None:
         """Cut all connections that are kept."""
@@ -107,27 +158,29 @@ class Grounds:
 
     def recover(self) -> None:
         """Wait until something that nobody has read yet can be read."""
-        until(lambda: self._measured(self._try(RECORD)).outcome == WELL)
+        with self._time_passing():
+            until(lambda: self._measured(self._try(RECORD)).outcome == WELL)
 
     def alive(self) -> None:
         """Assert that the mount goes on: what nobody has read yet is read, and no trace is left."""
         self.proxy.clear()
         for place in PLACES:
-            met = self._measured(self._try(place))
+            with self._time_passing():
+                met = self._measured(self._try(place))
             assert met.outcome == WELL, met
         assert self.mounted.process.poll() is None
         assert not any("Traceback" in line for line in self.mounted.log)
 
     def _measured(self, one: _Try) -> Met:
-        begun_s = time.monotonic()
+        begun_s, really_s = self.clocks.now_s(), time.monotonic()
         read: list[object] = []
         ended = outcome(lambda: read.append(one.read()))
-        took_s = time.monotonic() - begun_s
+        took_s, real_s = self.clocks.now_s() - begun_s, time.monotonic() - really_s
         if ended == WELL and read[0] != one.right():
             ended = WRONG
         asked = self.proxy.requests
         requests = sum(re.search(one.path_regex, each.path) is not None for each in asked)
-        return Met(one.place, ended, took_s, requests)
+        return Met(one.place, ended, took_s, real_s, requests)
 
     def _try(self, place: str) -> _Try:
         """Make something of a place that nobody knows yet."""
@@ -206,27 +259,29 @@ def grounds(
     host: str = "",
     tls: bool = False,
     expected_warnings: Iterable[str] = (),
-    **how: Any,
+    program: Sequence[str] = (),
 ) -> Iterator[list[Grounds]]:
     """Mount an archive of their own so many times, each behind a proxy; all must stay alive.
 
-    `host` is another name for this machine, `how` what the mounts are made with.
+    `host` is another name for this machine, `program` what is run in place of attachfs itself.
     """
     with ExitStack() as stack:
         archive = stack.enter_context(_archive())
         made: list[Grounds] = []
         for each in range(number):
-            proxy = stack.enter_context(faulty(archive.url, tls=tls))
-            # Each listing is to be asked for by itself.
-            proxy.add(Status(400), "/assets/-/events", float("inf"))
             own = directory / str(each)
             own.mkdir()
+            clocks = Clocks(own / "clocks")
+            proxy = stack.enter_context(faulty(archive.url, tls=tls, now_s=clocks.now_s))
+            # Each listing is to be asked for by itself.
+            proxy.add(Status(400), "/assets/-/events", float("inf"))
             start = stack.enter_context(mounting(archive, bare_environment(own), own))
             url = proxy.url.replace("127.0.0.1", host) if host else proxy.url
             trust = ("--ca-bundle", proxy.ca_file) if tls else ("--allow-http",)
-            mounted = start("--url", url, "--timeout", f"{timeout_s:g}s", *trust, **how)
+            options = ("--url", url, "--timeout", f"{timeout_s:g}s", *trust)
+            mounted = start(*options, program=clocks.program(*program))
             mounted.expected_warnings |= set(expected_warnings)
-            made.append(Grounds(archive, proxy, mounted, timeout_s))
+            made.append(Grounds(archive, proxy, mounted, clocks, timeout_s))
         yield made
         for each_ground in made:
             each_ground.alive()
@@ -262,10 +317,11 @@ def all_played(made: list[Grounds], cases: Iterable[Case]) -> dict[str, list[Met
 def judge(group: str, case: Case, results: list[Met], *, timeout_s: float) -> None:
     """Assert that a case ended as it should, in time, and record a row for each end it had."""
     assert {met.place: met.outcome for met in results} == case.ends, results
-    assert max(met.took_s for met in results) < timeout_s + MOMENT_S, results
+    assert max(met.took_s for met in results) <= timeout_s + MOMENT_S, results
+    assert max(met.real_s for met in results) < PATIENCE_S, results
     for end in dict.fromkeys(case.ends.values()):
         alike = [met for met in results if met.outcome == end]
-        longest_s = max(met.took_s for met in alike)
+        longest_s = max(max(met.took_s, met.real_s) for met in alike)
         how = SURVIVED if end == WELL else ANSWERED if longest_s < MOMENT_S else REFUSED
         where = ", ".join(dict.fromkeys(met.place for met in alike))
         errno = "" if end == WELL else end

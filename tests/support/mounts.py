@@ -21,6 +21,7 @@ import pytest
 from attachfs.demo.estate import SAMPLE
 from attachfs.demo.launch import ArchiveConfig, RunningArchive
 from tests.support import forkserver
+from tests.support.clocks import Clocks
 from tests.support.plain import NO_AUTHORITIES
 
 VIEWS = ["assets", "by-name", "publicassets", "as-of"]
@@ -178,9 +179,11 @@ def attachfs(
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the program to its end."""
 
-    def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: object, program: Sequence[str] = ("-m", "attachfs"), **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         return forkserver.run(
-            [sys.executable, "-m", "attachfs", *map(str, arguments)],
+            [sys.executable, *program, *map(str, arguments)],
             env=environment | variables,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -255,6 +258,12 @@ def mounting(
         assert mounted.process.returncode == mounted.expected_status, mounted.log
         assert not os.path.ismount(mounted.path)
         assert not mounted.unexpected(), mounted.unexpected()
+
+
+@pytest.fixture
+def clocks(tmp_path: Path) -> Clocks:
+    """Clocks for a mount of the test's own, which stand still."""
+    return Clocks(tmp_path / "clocks")
 
 
 @pytest.fixture

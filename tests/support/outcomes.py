@@ -1,11 +1,8 @@
 """How an operation ended, by the name of its errno, and waiting for what takes a moment."""
 
 import errno
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -32,22 +29,6 @@ def until(condition: Callable[[], bool], *, pause_s: float = _PAUSE_S) -> None:
         time.sleep(pause_s)
 
 
-@contextmanager
-def answering(assets: Path) -> Iterator[None]:
-    """Have the server of a mount answer others all the while: one that answers nobody is away.
-
-    `assets` is asked for what is not there, never for the same: the kernel remembers that.
-    """
-    over = threading.Event()
-
-    def ask() -> None:
-        while not over.wait(0.02):
-            assert not (assets / str(uuid4())).exists()
-
-    with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(ask)
-        try:
-            yield
-        finally:
-            over.set()
-        asking.result()
+def ask_for_nothing(assets: Path) -> None:
+    """Have the server of a mount answer: that something is not there, which was never asked for."""
+    assert not (assets / str(uuid4())).exists()

@@ -20,7 +20,8 @@ This file is written only where all of them passed: no wrong bytes, no dead moun
 deadline. What lasts longer is tried by `scripts/soak`.
 
 *Took* is the longest of all tries in seconds, in tests with deadlines of 1 to 9 s in place of the
-default of 30 s.
+default of 30 s. Where a test moves the mount's clocks, it is by these, or by the machine's where
+that is more.
 """
 
 
