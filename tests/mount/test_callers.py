@@ -99,6 +99,7 @@ async def test_who_is_answered_is_left_alone(callers: Callers, autojump_clock: M
     assert autojump_clock.current_time() == pytest.approx(63)
 
 
+@pytest.mark.usefixtures("autojump_clock")
 async def test_who_was_killed_is_let_go_at_once(callers: Callers) -> None:
     """Among many who were not, within a second."""
     outcomes: list[str] = []

@@ -24,7 +24,16 @@ from tests.support.callers import (
 from tests.support.clocks import Clocks
 from tests.support.daemons import adopting, daemon_on, end
 from tests.support.evidence import attach
-from tests.support.mounts import Mount, Steering, archive, attachfs, clocks, environment, mount
+from tests.support.mounts import (
+    PATIENCE_S,
+    Mount,
+    Steering,
+    archive,
+    attachfs,
+    clocks,
+    environment,
+    mount,
+)
 from tests.support.outcomes import outcome, until
 from tests.support.programs import Done, left_mounted, running, sentence
 from tests.support.relays import Relay, relaying
@@ -100,7 +109,7 @@ def test_a_mount_killed_in_mid_download_is_replaced_by_the_plain_command(
     relay.hold(HELD_BYTES)
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(outcome, path.read_bytes)
-        assert relay.held.wait(10)
+        assert relay.held.wait(PATIENCE_S)
         assert len(list(drafts.iterdir())) == 1
         killed_s = time.monotonic()
         assert end(daemon_on(mountpoint), _KILL) == -_KILL
@@ -322,7 +331,7 @@ def test_of_two_started_at_once_on_one_mount_point_one_mounts(
         done = Done(loser.args, _ALREADY_MOUNTED, "", said)
         assert f"attachfs is mounted on {mountpoint} already" in sentence(done)
         winner.send_signal(_TERM)
-        assert winner.wait(10) == 0
+        assert winner.wait(PATIENCE_S) == 0
     assert not mountpoint.is_mount()
     record(
         Row(

@@ -22,7 +22,17 @@ from tests.support.clocks import Clocks
 from tests.support.daemons import adopting, daemon_on, end
 from tests.support.disks import fill, read_only, small_disk
 from tests.support.evidence import attach, wrong_in
-from tests.support.mounts import Mount, Steering, archive, attachfs, clocks, environment, mount, run
+from tests.support.mounts import (
+    PATIENCE_S,
+    Mount,
+    Steering,
+    archive,
+    attachfs,
+    clocks,
+    environment,
+    mount,
+    run,
+)
 from tests.support.outcomes import WELL, outcome, until
 from tests.support.programs import Done, left_mounted, running, sentence
 from tests.support.relays import Relay, relaying
@@ -114,10 +124,10 @@ def test_a_disk_that_is_full_is_done_without(
         begun_s = time.monotonic()
         with ThreadPoolExecutor(1) as pool:
             reading = pool.submit(wrong_in, mountpoint, large)
-            assert relay.held.wait(10)
+            assert relay.held.wait(PATIENCE_S)
             fill(disk)
             relay.release()
-            assert reading.result(30) == []
+            assert reading.result(PATIENCE_S) == []
         for _ in range(2):
             fill(disk)  # what store, and then index, could not use, they gave back
             size_bytes = log.stat().st_size
@@ -170,7 +180,7 @@ def test_a_log_that_cannot_be_written_is_done_without(
         assert outcome(event.stat) == "EIO"
         assert wrong_in(mountpoint, evidence) == []
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert not mountpoint.is_mount()
     _survived(f"the log cannot be written: {gone} is gone", "all requests", 2, _since(begun_s))
 
@@ -189,10 +199,10 @@ def test_a_cache_directory_that_is_removed_is_done_without(
     begun_s = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(wrong_in, mounted.path, large)
-        assert relay.held.wait(10)
+        assert relay.held.wait(PATIENCE_S)
         shutil.rmtree(cache)
         relay.release()
-        assert reading.result(30) == []
+        assert reading.result(PATIENCE_S) == []
     assert wrong_in(mounted.path, other, small, known) == []
     _survived("the cache directory is removed", "in mid-download, and later", 4, _since(begun_s))
 
