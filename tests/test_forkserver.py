@@ -121,7 +121,7 @@ def test_session_is_new_where_it_is_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("options", "variables"),
-    [((), {"PYTHONHASHSEED": "7"}), ((), {"LC_ALL": "C"}), (("-X", "utf8"), {})],
+    [((), {"PYTHONHASHSEED": "7"}), ((), {"LC_ALL": "C.utf8"}), (("-X", "utf8"), {})],
 )
 def test_what_an_interpreter_reads_at_its_start_starts_one(
     options: tuple[str, ...], variables: dict[str, str]
