@@ -61,7 +61,7 @@ def main(
                     failed = True
                     click.echo(f"{name}: {error}", err=True)
                 click.echo(f"{name}: {time.monotonic() - begin_s:.0f} s", err=True)
-    report.show(measured)
+    click.echo(report.told(measured))
     report.write(measured, json_file)
     sys.exit(1 if failed else 0)
 

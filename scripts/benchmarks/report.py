@@ -1,9 +1,8 @@
-"""Put the rows on the screen, as a table, and into a file, as JSON."""
+"""The rows as a table of Markdown, and in a file, as JSON."""
 
 import json
 import os
 import platform
-import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from benchmarks.bench import RCLONE, Limit, Row
 from harness.processes import printed_s
+from harness.tables import table
 
 _WHOLE_FROM: Final = 100  # three digits are enough
 
@@ -42,28 +42,10 @@ def machine() -> dict[str, str]:
     }
 
 
-def show(rows: list[Row]) -> None:
-    """Print the table."""
-    from rich.console import Console  # noqa: PLC0415 - not there where help alone is asked for
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table(title="attachfs, medians; a ratio is attachfs to a peer, lower is better")
-    for heading in ("row", "workload", "attachfs", "peers", "at most", "reached"):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        peers = [
-            f"{name} {_figure(row.median(name))}" for name in row.figures if name != "attachfs"
-        ]
-        table.add_row(
-            row.name,
-            row.workload,
-            f"{_figure(row.median())} {row.unit}",
-            "\n".join(peers),
-            "\n".join(_bound(row, limit) for limit in row.limits),
-            "\n".join(_verdict(row, limit) for limit in row.limits),
-        )
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print(table)
+def told(rows: list[Row]) -> str:
+    """Return the table: medians, and the ratios of attachfs to its peers, lower is better."""
+    head = ("row", "workload", "attachfs", "peers", "at most", "reached")
+    return "\n".join(table(head, map(_cells, rows)))
 
 
 def write(rows: list[Row], path: Path) -> None:
@@ -97,6 +79,14 @@ def _version(*command: str) -> str:
     return printed_s(*command)[1][0]
 
 
+def _cells(row: Row) -> tuple[str, ...]:
+    peers = (f"{name} {_figure(row.median(name))}" for name in row.figures if name != "attachfs")
+    bounds = (_bound(row, limit) for limit in row.limits)
+    verdicts = (_verdict(row, limit) for limit in row.limits)
+    ours = f"{_figure(row.median())} {row.unit}"
+    return row.name, row.workload, ours, *map("; ".join, (peers, bounds, verdicts))
+
+
 def _figure(value: float) -> str:
     return f"{value:.3g}" if value < _WHOLE_FROM else f"{value:.0f}"
 
@@ -107,5 +97,5 @@ def _bound(row: Row, limit: Limit) -> str:
 
 def _verdict(row: Row, limit: Limit) -> str:
     reached = row.reached(limit)
-    word = "[green]kept[/]" if reached <= limit.most else "[red]missed[/]"
+    word = "kept" if reached <= limit.most else "**missed**"
     return f"{_figure(reached)} {word}"

@@ -1,11 +1,11 @@
 """Figures as tables of Markdown: what was measured, what follows from it."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from math import inf
 from typing import Final
 
 from harness.archive import KINDS
+from harness.tables import table
 from scaling.estate import ATTACHMENTS_AN_ASSET, Size
 from scaling.model import REQUEST_CPU_S, Bounds, Cost, Work, cost, error
 from scaling.stages import Figures
@@ -57,7 +57,7 @@ def _measured(figures: Figures) -> str:
     ]
     title = f"{size.attachments:,} attachments, {size.assets:,} assets, {size.events:,} events, "
     head = ("", "requests", "an attachment", "s", "processor s", "requests/s", "peak MB")
-    lines = [f"{title}{size.places:,} places:", "", *_table(head, rows)]
+    lines = [f"{title}{size.places:,} places:", "", *table(head, rows)]
     if figures.kept is not None:
         each = {
             "index": (figures.kept.index_bytes, size.places),
@@ -78,7 +78,7 @@ def _kinds(figures: Figures) -> str:
             others = run.all_requests - sum(run.requests.get(kind, 0) for kind in KINDS)
             counts = [*(run.requests.get(kind, 0) for kind in KINDS), others]
             rows.append((_stage(name, figures), *(f"{count:,}" for count in counts)))
-    lines = _table(("requests", *KINDS, "others"), rows)
+    lines = table(("requests", *KINDS, "others"), rows)
     if "first" in figures.runs:
         run = figures.runs["first"]
         sizes = (f"{kind} {run.bytes[kind] / run.requests[kind]:,.0f}" for kind in run.bytes)
@@ -104,7 +104,7 @@ def _predicted(figures: Figures, smaller: Figures) -> str:
         ):
             off = f"{error(predicted, measured):+.0%}"
             rows.append((_stage(name, figures), what, f"{predicted:,.0f}", f"{measured:,.0f}", off))
-    return "\n".join(_table(("", "", "predicted", "measured", "off by"), rows))
+    return "\n".join(table(("", "", "predicted", "measured", "off by"), rows))
 
 
 def _large(figures: Figures, request_bytes: float) -> str:
@@ -122,7 +122,7 @@ def _large(figures: Figures, request_bytes: float) -> str:
         rows.append((_stage(name, figures), *requests, egress, *times))
     rates = (f"at {rate:g}/s" for rate in _RATES)
     head = ("10 M attachments, 10 TB", "requests at 50/s", "egress", *rates)
-    return "\n".join(_table(head, rows))
+    return "\n".join(table(head, rows))
 
 
 def _knobs(figures: Figures, request_bytes: float) -> str:
@@ -146,7 +146,7 @@ def _knobs(figures: Figures, request_bytes: float) -> str:
         memory = f"{each.memory_bytes / 1e9:.1f} GB"
         rows.append((what, *numbers, _time(each.seconds), each.bound, memory))
     head = ("first verification", "requests", "egress", "time", "bound by", "memory a process")
-    return "\n".join(_table(head, rows))
+    return "\n".join(table(head, rows))
 
 
 def _cost(work: Work, bounds: Bounds, request_bytes: float) -> Cost:
@@ -159,8 +159,3 @@ def _stage(name: str, figures: Figures) -> str:
 
 def _time(seconds: float) -> str:
     return f"{seconds / _DAY_S:.1f} d" if seconds >= 2 * _DAY_S else f"{seconds / _HOUR_S:.1f} h"
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    lines = (f"| {' | '.join(cells)} |" for cells in (head, *rows))
-    return [next(lines), "|---" * len(head) + "|", *lines]

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from harness.faults import REQUESTS
 from harness.gauges import Sample, medians
+from harness.tables import table
 
 _MIB: Final = 1 << 20
 _SHARES: Final = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "longest": 1.0}
@@ -53,7 +54,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
     del counted["took_s"]
     latency_ms = {
         what: {"times": len(times_s)}
-        | {name: round(quantile(times_s, share) * 1000, 2) for name, share in _SHARES.items()}
+        | {name: round(_ms(times_s, share), 2) for name, share in _SHARES.items()}
         for what, times_s in sorted(outcome.took_s.items())
     }
     verdict = "ok" if outcome.ok else "bad"
@@ -80,24 +81,28 @@ def told(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
+def _ms(times_s: list[float], share: float) -> float:
+    return quantile(times_s, share) * 1000
+
+
 def _latencies(outcome: Outcome) -> list[str]:
-    lines = [f"{'ms':8}{'times':>9}" + "".join(f"{name:>10}" for name in _SHARES)]
-    for what, times_s in sorted(outcome.took_s.items()):
-        shares = (quantile(times_s, share) * 1000 for share in _SHARES.values())
-        lines.append(f"{what:8}{len(times_s):9}" + "".join(f"{ms:10.1f}" for ms in shares))
-    return lines
+    rows = [
+        (what, f"{len(times_s)}", *(f"{_ms(times_s, share):.1f}" for share in _SHARES.values()))
+        for what, times_s in sorted(outcome.took_s.items())
+    ]
+    return table(("ms", "times", *_SHARES), rows)
 
 
 def _gauges(outcome: Outcome) -> list[str]:
     if outcome.idle is None or not outcome.seen:
         return []
-    warm, end = medians(outcome.seen)
-    lines = [f"{'':13}{'idle':>8}{'warm':>8}{'end':>8}{'idle again':>12}"]
-    for name, idle in asdict(outcome.idle).items():
-        again = None if outcome.settled is None else asdict(outcome.settled)[name]
-        shown = [_shown(name, value) for value in (idle, warm[name], end[name], again)]
-        lines.append(f"{_titled(name):13}{shown[0]:>8}{shown[1]:>8}{shown[2]:>8}{shown[3]:>12}")
-    return lines
+    again = {} if outcome.settled is None else asdict(outcome.settled)
+    columns = (asdict(outcome.idle), *medians(outcome.seen), again)
+    rows = [
+        (_titled(name), *(_shown(name, column.get(name)) for column in columns))
+        for name in columns[0]
+    ]
+    return table(("", "idle", "warm", "end", "idle again"), rows)
 
 
 def _titled(name: str) -> str:

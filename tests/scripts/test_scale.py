@@ -219,7 +219,7 @@ def test_what_grows_evenly_is_predicted() -> None:
 
 def test_a_table_says_what_ten_million_cost() -> None:
     """For each command that was measured, and by what is turned."""
-    said = report.told(_figures(), None)
+    said = re.sub(" +", " ", report.told(_figures(), None))
     assert "| verify, first time | 28 M | " in said
     assert "| --metadata-ttl 6h | 25 M | " in said
     assert "| verify, from the cache | 28 M | " in said

@@ -26,7 +26,7 @@ SCRIPTS = [
     ),
     ".ci/run",
 ]
-LOCKS = ["build", "demo", "test", "bench"]
+LOCKS = ["build", "demo", "test"]
 
 # Programs the scripts take from any system, as against those they look for.
 BASICS = ["bash", "cat", "cp", "dirname", "env", "flock", "ln", "mkdir", "mv", "realpath", "rm"]
@@ -211,7 +211,7 @@ def test_the_locks_agree_on_what_they_share() -> None:
     for lock in LOCKS:
         text = (ROOT / f"scripts/locks/{lock}.txt").read_text()
         pins[lock] = set(re.findall(r"^[a-z0-9-]+==[^\s\\]+", text, re.MULTILINE))
-    assert pins["demo"] <= pins["test"] <= pins["bench"]
+    assert pins["demo"] <= pins["test"]
 
 
 def test_a_fresh_checkout_is_set_up_from_the_locks(sandbox: Sandbox) -> None:
@@ -245,10 +245,9 @@ def test_the_test_set_up_builds_on_the_demo_one(sandbox: Sandbox) -> None:
 
 
 def test_an_environment_for_measuring_serves_tests_and_demo(sandbox: Sandbox) -> None:
-    """It is filled up from the tests' one, and taken away from by neither."""
-    sandbox.run("scripts/setup", "test")
+    """It has the packages of the tests, and neither takes any away."""
     assert sandbox.run("scripts/setup", "bench")[0] == 0
-    assert fill("bench")[1] in sandbox.calls()
+    assert fill("test")[1] in sandbox.calls()
     for variant in ("demo", "test", "bench"):
         assert "nothing to do" in sandbox.run("scripts/setup", variant)[1]
 
