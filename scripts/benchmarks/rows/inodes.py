@@ -8,22 +8,22 @@ import random
 import time
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 import trio
 
+from attachfs.archive.client import Archive
 from attachfs.archive.endpoints import ScanPolicy
 from attachfs.archive.identities import AttachmentPath, Holder
-from attachfs.catalog.catalog import Catalog
 from attachfs.catalog.keys import record_key
 from attachfs.tree.files import AttachmentFile
-from attachfs.tree.filesystem import FileSystem
 from attachfs.tree.inodes import ROOT_INO, InodeTable
 from attachfs.tree.nodes import Estate
 from benchmarks.bench import Bench, Limit, Row, alternate, row
 from harness.gauges import memory_bytes
-from tests.support.archives import index_in_memory
+from tests.support.archives import build, index_in_memory, said, scripted
 
 _MANY: Final = 1_000_000
 _MANY_QUICK: Final = 200_000
@@ -48,11 +48,12 @@ def inodes(bench: Bench) -> Iterator[Row]:
 
 
 async def _measure(count: int, runs: int) -> tuple[dict[str, list[float]], float, list[float]]:
-    async with trio.open_nursery() as nursery:
+    # Everything is known: the archive is never asked.
+    async with scripted(lambda _: said(500)) as archive, trio.open_nursery() as nursery:
         # As the mount does once it is there.
         gc.collect()
         gc.freeze()
-        small, large = _FilledTree(nursery), _FilledTree(nursery)
+        small, large = _FilledTree(archive, nursery), _FilledTree(archive, nursery)
         small.fill(_FEW)
         before_bytes = _resident_bytes()
         large.fill(count)
@@ -69,28 +70,16 @@ async def _measure(count: int, runs: int) -> tuple[dict[str, list[float]], float
     return figures, each_bytes, pauses_ms
 
 
-class _Archive:
-    """Stand in for an archive that is never asked: everything is known."""
-
-    url = "https://archive.example"
-
-    def server_now_s(self) -> float:
-        """Return the server's time."""
-        return time.time()
-
-
 class _FilledTree:
     """A file system in which some assets are known, and any number of inodes."""
 
-    def __init__(self, nursery: trio.Nursery) -> None:
+    def __init__(self, archive: Archive, nursery: trio.Nursery) -> None:
         self._chance = random.Random(1)  # noqa: S311 - the same in every run
         index = index_in_memory(nursery)
-        archive: Any = _Archive()
-        nothing: Any = None
-        catalog = Catalog(archive, nursery, index, metadata_ttl_s=_TTL_S)
-        policy = ScanPolicy.BLOCK_BAD
-        self._fs = FileSystem(catalog, nothing, nursery, policy=policy, read_ahead_files=0)
-        self._context = Estate(catalog, nothing, InodeTable(catalog.server, b"root"), policy)
+        mounted = build(archive, nursery, Path(), metadata_ttl_s=_TTL_S, index=index)
+        self._fs, catalog = mounted.fs, mounted.catalog
+        inodes = InodeTable(catalog.server, b"root")
+        self._context = Estate(catalog, mounted.content, inodes, ScanPolicy.BLOCK_BAD)
         self._assets = [self._uuid() for _ in range(_FEW)]
         for asset in self._assets:
             record = {"identity": f"assets/{asset}", "attributes": {"arc_display_name": asset}}
