@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import click
@@ -16,54 +17,33 @@ _CHOOSING: Final = ("profile", "config")
 _DEFAULT: Final = re.compile(r"^(?P<text>.*?)\s*\[default: (?P<default>[^\]]*)\]$", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Command:
-    """A command that is not a group: its name with those of the groups around it."""
-
-    name: str
-    command: click.Command
-    context: click.Context
-
-    @property
-    def usage(self) -> list[str]:
-        """What may follow its name."""
-        pieces = self.command.collect_usage_pieces(self.context)
-        return pieces if self.options else [piece for piece in pieces if piece != "[OPTIONS]"]
-
-    @property
-    def paragraphs(self) -> list[str]:
-        """What its help says of it."""
-        text = (self.command.help or "").partition("\f")[0]
-        return [part for part in text.split("\n\n") if part.strip()]
-
-    @property
-    def options(self) -> list[click.Option]:
-        """Its options, but for `--help` and hidden ones."""
-        help_option = self.command.get_help_option(self.context)
-        return [
-            option
-            for option in self.command.get_params(self.context)
-            if isinstance(option, click.Option) and not option.hidden and option != help_option
-        ]
-
-
-def commands(context: click.Context = TOP, names: tuple[str, ...] = ()) -> Iterator[Command]:
-    """Yield every command, those of groups included, in the order of the help."""
+def commands(context: click.Context = TOP) -> Iterator[click.Context]:
+    """Yield the context of every command, those of groups included, in the order of the help."""
     group = context.command
     if not isinstance(group, click.Group):
-        yield Command(" ".join(names), group, context)
+        yield context
         return
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if command is not None and not command.hidden:
-            inner = click.Context(command, info_name=name, parent=context)
-            yield from commands(inner, (*names, name))
+            yield from commands(click.Context(command, info_name=name, parent=context))
+
+
+def options(context: click.Context) -> list[click.Option]:
+    """Return the options of a command, but for `--help` and hidden ones."""
+    help_option = context.command.get_help_option(context)
+    return [
+        option
+        for option in context.command.get_params(context)
+        if isinstance(option, click.Option) and not option.hidden and option != help_option
+    ]
 
 
 def common_options() -> dict[str, click.Option]:
     """Return the options that commands share, as the configuration may set them, by their flags."""
-    options = [option for command in commands() for option in command.options]
-    found = {option.opts[0]: option for option in reversed(options)}
+    found: dict[str, click.Option] = {}
+    for option in chain.from_iterable(map(options, commands())):
+        found.setdefault(option.opts[0], option)
     flags = (f"--{name}" for name in (*_CHOOSING, *configurable()))
     return {flag: found[flag] for flag in flags if flag in found}
 

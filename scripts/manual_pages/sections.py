@@ -14,7 +14,7 @@ from attachfs.cli.credentials import SECRET_VARIABLE, TOKEN_VARIABLE
 from attachfs.cli.options import configurable
 from attachfs.cli.parameters import Umask
 from attachfs.errors import AttachfsError, SetupError
-from manual_pages.options import commands, common_options, described
+from manual_pages.options import commands, common_options, described, options
 from manual_pages.roff import Page, bold, italic
 
 _NAMES: Final = {errno.EOPNOTSUPP: "EOPNOTSUPP"}  # the same number as ENOTSUP
@@ -45,10 +45,11 @@ _KEYS_ALONE: Final = {  # which no option has
 
 
 def _synopsis(page: Page) -> None:
-    lines = [
-        " ".join((bold(f"attachfs {command.name}"), *map(italic, command.usage)))
-        for command in commands()
-    ]
+    lines = []
+    for context in commands():
+        pieces = context.command.collect_usage_pieces(context)
+        usage = (piece for piece in pieces if piece != "[OPTIONS]" or options(context))
+        lines.append(" ".join((bold(context.command_path), *map(italic, usage))))
     lines.append(f"{bold('attachfs')} {italic('SOURCE MOUNTPOINT')} {bold('-o')} {italic('...')}")
     lines.append(f"{bold('attachfs')} [{bold('--version')} | {bold('--help')}]")
     page.verse(lines)
@@ -56,17 +57,18 @@ def _synopsis(page: Page) -> None:
 
 def _commands(page: Page) -> None:
     common = common_options()
-    for command in commands():
-        page.heading(f"attachfs {command.name}", "SS")
-        for paragraph in command.paragraphs:
+    for context in commands():
+        page.heading(context.command_path, "SS")
+        text = (context.command.help or "").partition("\f")[0]
+        for paragraph in filter(str.strip, text.split("\n\n")):
             page.paragraph(paragraph)
         shared: list[str] = []
-        for option in command.options:
+        for option in options(context):
             flag = option.opts[0]
             if flag in common and common[flag].help == option.help:
                 shared.append(f"`{flag}`")
             else:
-                about = described(option, command.context)
+                about = described(option, context)
                 page.tagged(about.term, about.text, about.facts)
         if shared:
             page.paragraph(f"It takes, as under OPTIONS: {', '.join(shared)}.")
