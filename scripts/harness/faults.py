@@ -1,12 +1,11 @@
-"""A proxy before an archive that plays faults, as a worker."""
+"""What a share of all requests meets: faults that tests/support/faultproxy.py plays."""
 
 from collections import Counter
-from multiprocessing.connection import Connection
 from random import Random
 from typing import Final
 
 from tests.support import faultproxy
-from tests.support.faultproxy import Fault, Rule, faulty
+from tests.support.faultproxy import Fault, Rule
 
 # Each alone is survived: the reader sees right bytes, late.
 FAULTS: Final[dict[str, Fault]] = {
@@ -28,7 +27,6 @@ FAULTS: Final[dict[str, Fault]] = {
     "connection closed": faultproxy.CloseWhenReused(),
 }
 REQUESTS: Final = "requests"
-_FORGET_EVERY_S: Final = 1.0
 
 
 def rule(share: float, met: Counter[str], *, seed: int = 1) -> Rule:
@@ -44,14 +42,3 @@ def rule(share: float, met: Counter[str], *, seed: int = 1) -> Rule:
         return FAULTS[name]
 
     return choose
-
-
-def serve_faults(pipe: Connection, upstream_url: str, share: float) -> None:
-    """Play faults until None is received: send the proxy's URL, at the end what requests met."""
-    met: Counter[str] = Counter()
-    with faulty(upstream_url) as proxy:
-        proxy.choose(rule(share, met))
-        pipe.send(proxy.url)
-        while not pipe.poll(_FORGET_EVERY_S):
-            proxy.forget()  # its notes on each request would grow
-    pipe.send(dict(met))

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Final
 from attachfs.demo.archive import Archive
 from attachfs.errors import AttachfsError
 from harness.archive import serve_archive
-from harness.faults import serve_faults
+from harness.faults import rule
 from harness.gauges import SAMPLE_EVERY_S, growth, sample, settle
 from harness.mounts import Access, Mount, is_mounted, mounted_archive
 from harness.processes import MeasurementError, Worker, stop, tail, worker
@@ -20,6 +20,7 @@ from soaking.evidence import Evidence
 from soaking.readers import read
 from soaking.report import Outcome
 from tests.support.archives import declared, uuid_in
+from tests.support.faultproxy import FaultProxy, faulty
 
 _PROCESSES: Final = 2
 _PATIENCE_S: Final = 60.0
@@ -45,14 +46,16 @@ def soak(outcome: Outcome, directory: Path, ended: Event) -> None:
     with ExitStack() as stack:
         archive = stack.enter_context(worker(serve_archive, partial(_fill, evidence)))
         url, token_file, paths = archive.receive(_PATIENCE_S)
-        proxy = stack.enter_context(worker(serve_faults, url, outcome.faults))
-        access = Access(proxy.receive(_PATIENCE_S), token_file)
+        met: Counter[str] = Counter()
+        proxy = stack.enter_context(faulty(url))
+        proxy.choose(rule(outcome.faults, met))
+        access = Access(proxy.url, token_file)
         mount = stack.enter_context(
             mounted_archive(access, mountpoint, *caches, *_OPTIONS, cache=directory / "cache")
         )
         (mount.path / paths[0]).stat()
         outcome.idle = sample(mount)
-        _load(mount, paths, outcome, ended)
+        _load(mount, proxy, paths, outcome, ended)
         if mount.is_alive:
             try:
                 outcome.settled, leaked = settle(mount, outcome.idle, patience_s=_PATIENCE_S)
@@ -64,8 +67,7 @@ def soak(outcome: Outcome, directory: Path, ended: Event) -> None:
         outcome.warnings = len(_LEVEL.findall(log))
         if "Traceback" in log:
             outcome.wrong.append(f"a traceback in the log: {tail(mount.log)}")
-        proxy.send(None)
-        outcome.met = proxy.receive(_PATIENCE_S)
+        outcome.met = dict(met)
 
 
 def _fill(evidence: Evidence, archive: Archive) -> list[str]:
@@ -80,7 +82,9 @@ def _fill(evidence: Evidence, archive: Archive) -> list[str]:
     return paths
 
 
-def _load(mount: Mount, paths: list[str], outcome: Outcome, ended: Event) -> None:
+def _load(
+    mount: Mount, proxy: FaultProxy, paths: list[str], outcome: Outcome, ended: Event
+) -> None:
     """Have all readers read, and measure the mount each second."""
     processes = min(_PROCESSES, outcome.readers)
     troubles: list[str] = []
@@ -97,6 +101,7 @@ def _load(mount: Mount, paths: list[str], outcome: Outcome, ended: Event) -> Non
             and (left_s := until_s - time.monotonic()) > 0
             and not ended.wait(min(SAMPLE_EVERY_S, left_s))
         ):
+            proxy.forget()  # its notes on each request would grow
             try:
                 outcome.seen.append(sample(mount))
             except (OSError, AttachfsError) as error:

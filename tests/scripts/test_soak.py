@@ -26,7 +26,7 @@ from soaking.report import Outcome, figures, quantile, told  # noqa: E402
 _FILES = 4
 _IDLE = Sample(descriptors=20, sockets=7, threads=2, tasks=10, memory_bytes=40 << 20)
 _LOOKS = 40
-_WORKERS = 4  # an archive, a proxy, two readers
+_WORKERS = 3  # an archive, two readers
 
 
 @contextmanager
