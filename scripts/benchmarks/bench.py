@@ -67,6 +67,11 @@ class Bench:
         return min(self.runs, _FEW_RUNS)
 
     @property
+    def small(self) -> list[Blob]:
+        """The blobs of 64 KiB of an asset: 1,000, or a tenth where it is `quick`."""
+        return self.data.few if self.quick else self.data.small
+
+    @property
     def token_file(self) -> Path:
         """A file with the token."""
         file = self.work / "token"

@@ -11,7 +11,7 @@ import trustme
 from harness.processes import compiled, found, started
 from tests.support.ports import answers, free_port
 
-ROUND_TRIP_MS: Final = 50
+_ROUND_TRIP_MS: Final = 50
 
 # Below the root of a port: pages by their tokens, records, /info and bytes (benchmarks.data).
 _CONFIG: Final = """\
@@ -129,11 +129,16 @@ def serving(files: Path, listed: Path, walked: Path, work: Path) -> Iterator[Ser
         )
 
 
+def round_trips(took_s: float) -> float:
+    """Return how many round trips of the delayed network take that long."""
+    return took_s * 1e3 / _ROUND_TRIP_MS
+
+
 @contextmanager
 def _delayed(program: Path, port: int) -> Iterator[int]:
     """Serve a port with 50 ms round trips on the port that is yielded."""
     far = free_port()
-    command = [program, str(far), str(port), str(ROUND_TRIP_MS)]
+    command = [program, str(far), str(port), str(_ROUND_TRIP_MS)]
     with started(command, log=program.with_suffix(".log"), ready=lambda: answers(far)):
         yield far
 

@@ -140,10 +140,10 @@ def cost(
 
 
 def confirms_again(work: Work, size: Size, bounds: Bounds) -> bool:
-    """Tell whether the records of all assets and events are asked for, each by itself.
+    """Return whether the records of all assets and events are requested, each by itself.
 
-    Whoever reads confirms the right to: by the record, of which the listing's is as good while it
-    is believed. What is found waits for those who hash, 10,000 places at most.
+    A read confirms the right to read by the record; the one of the listing will do while it is
+    cached. What is found waits to be hashed, 10,000 places at most.
     """
     if work.confirms is not Confirms.LATE:
         return work.confirms is Confirms.ALWAYS
@@ -152,8 +152,3 @@ def confirms_again(work: Work, size: Size, bounds: Bounds) -> bool:
         requests_a_place = work.infos + work.bodies * size.attachments / size.places
         places_per_s = min(places_per_s, bounds.rate / requests_a_place)
     return min(size.places, _AHEAD * bounds.workers) / places_per_s > bounds.ttl_s
-
-
-def error(predicted: float, measured: float) -> float:
-    """Return how far a prediction is off, as a share of what was measured."""
-    return predicted / measured - 1

@@ -1,5 +1,6 @@
 """Figures as tables of Markdown: what was measured, what follows from it."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from math import inf
 from typing import Final
@@ -7,8 +8,8 @@ from typing import Final
 from harness.archive import KINDS
 from harness.tables import table
 from scaling.estate import ATTACHMENTS_AN_ASSET, Size
-from scaling.model import REQUEST_CPU_S, Bounds, Cost, Work, cost, error
-from scaling.stages import Figures
+from scaling.model import REQUEST_CPU_S, Bounds, Cost, Work, cost
+from scaling.stages import Figures, Run
 
 _MB: Final = 1e6
 _HOUR_S: Final = 3600.0
@@ -44,7 +45,7 @@ def _measured(figures: Figures) -> str:
     size = figures.size
     rows = [
         (
-            _stage(name, figures),
+            title,
             f"{run.all_requests:,}",
             f"{run.all_requests / size.attachments:.2f}",
             f"{run.seconds:.1f}",
@@ -52,8 +53,7 @@ def _measured(figures: Figures) -> str:
             f"{run.all_requests / run.seconds:.0f}",
             f"{run.peak_bytes / _MB:.0f}",
         )
-        for name, run in figures.runs.items()
-        if name in _STAGES
+        for _, title, run in _stages(figures)
     ]
     title = f"{size.attachments:,} attachments, {size.assets:,} assets, {size.events:,} events, "
     head = ("", "requests", "an attachment", "s", "processor s", "requests/s", "peak MB")
@@ -73,11 +73,10 @@ def _measured(figures: Figures) -> str:
 
 def _kinds(figures: Figures) -> str:
     rows = []
-    for name, run in figures.runs.items():
-        if name in _STAGES:
-            others = run.all_requests - sum(run.requests.get(kind, 0) for kind in KINDS)
-            counts = [*(run.requests.get(kind, 0) for kind in KINDS), others]
-            rows.append((_stage(name, figures), *(f"{count:,}" for count in counts)))
+    for _, title, run in _stages(figures):
+        counts = [run.requests.get(kind, 0) for kind in KINDS]
+        counts.append(run.all_requests - sum(counts))
+        rows.append((title, *(f"{count:,}" for count in counts)))
     lines = table(("requests", *KINDS, "others"), rows)
     if "first" in figures.runs:
         run = figures.runs["first"]
@@ -90,8 +89,8 @@ def _kinds(figures: Figures) -> str:
 
 def _predicted(figures: Figures, smaller: Figures) -> str:
     rows: list[tuple[str, ...]] = []
-    for name, run in figures.runs.items():
-        if name not in _STAGES or name not in smaller.runs:
+    for name, title, run in _stages(figures):
+        if name not in smaller.runs:
             continue
         # The embedded archive answers so many, which is as good as a limit.
         answered = Bounds(run.all_requests / run.seconds, bytes_per_s=inf)
@@ -102,15 +101,15 @@ def _predicted(figures: Figures, smaller: Figures) -> str:
             ("processor s", reckoned.times_s["process"], run.cpu_s),
             ("peak MB", reckoned.memory_bytes / _MB, run.peak_bytes / _MB),
         ):
-            off = f"{error(predicted, measured):+.0%}"
-            rows.append((_stage(name, figures), what, f"{predicted:,.0f}", f"{measured:,.0f}", off))
+            off = f"{predicted / measured - 1:+.0%}"  # as a share of what was measured
+            rows.append((title, what, f"{predicted:,.0f}", f"{measured:,.0f}", off))
     return "\n".join(table(("", "", "predicted", "measured", "off by"), rows))
 
 
 def _large(figures: Figures, request_bytes: float) -> str:
     rows = []
-    for name in ("first", "again", "refetch", "prefetch", "list"):
-        if name not in figures.runs:
+    for name, title, _ in _stages(figures):
+        if name.startswith("limited"):
             continue
         work = Work.of_stage(figures, name)
         if name == "again":  # a quarter later, when no scan result is believed any more
@@ -119,7 +118,7 @@ def _large(figures: Figures, request_bytes: float) -> str:
         requests = [f"{each.requests / 1e6:.0f} M" for each in costs[:1]]
         times = [f"{_time(each.seconds)} ({each.bound})" for each in costs]
         egress = f"{costs[0].egress_bytes / 1e12:.2f} TB"
-        rows.append((_stage(name, figures), *requests, egress, *times))
+        rows.append((title, *requests, egress, *times))
     rates = (f"at {rate:g}/s" for rate in _RATES)
     head = ("10 M attachments, 10 TB", "requests at 50/s", "egress", *rates)
     return "\n".join(table(head, rows))
@@ -153,8 +152,11 @@ def _cost(work: Work, bounds: Bounds, request_bytes: float) -> Cost:
     return cost(work, LARGE, bounds, body_bytes=_BODY_BYTES, request_bytes=request_bytes)
 
 
-def _stage(name: str, figures: Figures) -> str:
-    return _STAGES[name].format(rate=figures.rate)
+def _stages(figures: Figures) -> Iterator[tuple[str, str, Run]]:
+    """Yield the name, the title and the run of each stage that tables show."""
+    for name, title in _STAGES.items():
+        if name in figures.runs:
+            yield name, title.format(rate=figures.rate), figures.runs[name]
 
 
 def _time(seconds: float) -> str:

@@ -16,7 +16,7 @@ from benchmarks.data import MIB
 from harness.gauges import memory_bytes
 from harness.mounts import Mount
 from harness.processes import compiled, elapsed_s, printed_s
-from harness.servers import ROUND_TRIP_MS
+from harness.servers import round_trips
 
 _CORE: Final = 0
 _READ_BYTES: Final = 4096
@@ -36,7 +36,7 @@ def first_byte(bench: Bench) -> Iterator[Row]:
             begin_s = time.perf_counter()
             with (mount.path / bench.data.big.path).open("rb", buffering=0) as file:
                 file.read(_READ_BYTES)
-            return (time.perf_counter() - begin_s) / (ROUND_TRIP_MS / 1e3)
+            return round_trips(time.perf_counter() - begin_s)
 
     workload = "first 4 KiB of 256 MiB by direct path, warm connection"
     yield bench.compare("first-byte", workload, "round trips", {"attachfs": ours}, Limit(4))

@@ -185,7 +185,7 @@ def _copy(
     once: frozenset[str] = frozenset(),
 ) -> Row:
     """Copy an asset's files to memory, and compare the copies; peers in `once` do it once."""
-    blobs = bench.data.few if bench.quick else bench.data.small
+    blobs = bench.small
     asset, names = blobs[0].asset, [blob.attachment for blob in blobs]
     bench.data.warm(blobs)
     copy = TMPFS / f"attachfs-bench-{os.getpid()}"

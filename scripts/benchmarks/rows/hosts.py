@@ -52,7 +52,7 @@ def shared(bench: Bench) -> Iterator[Row]:
 @row("fsspec")
 def fsspec(bench: Bench) -> Iterator[Row]:
     """Read 1,000 attachments of 64 KiB into memory over a network of 50 ms."""
-    blobs = bench.data.few if bench.quick else bench.data.small
+    blobs = bench.small
     bench.data.warm(blobs)
     url, token = bench.servers.files.delayed, bench.token_file
     expected = [hashlib.sha256(bench.data.local(blob).read_bytes()).hexdigest() for blob in blobs]
@@ -74,10 +74,8 @@ def fsspec(bench: Bench) -> Iterator[Row]:
         remove(target)
         return took_s
 
-    contenders, limit = (
-        {"attachfs": ours, "cp from a mount": mounted},
-        Limit(1.2, "cp from a mount"),
-    )
+    contenders = {"attachfs": ours, "cp from a mount": mounted}
+    limit = Limit(1.2, "cp from a mount")
     workload = f"cat of {len(blobs)} x 64 KiB through fsspec, 50 ms"
     yield bench.compare("fsspec", workload, "s", contenders, limit)
 

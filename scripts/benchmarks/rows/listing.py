@@ -17,7 +17,7 @@ from benchmarks.data import MIB, PAGE_RECORDS, Blob
 from harness.gauges import memory_bytes
 from harness.mounts import Mount
 from harness.processes import MeasurementError, printed_s
-from harness.servers import ROUND_TRIP_MS
+from harness.servers import round_trips
 
 _RCLONE: Final = "rclone off"
 _LOOP: Final = "httpx, msgspec"
@@ -28,7 +28,7 @@ UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 @row("ls-l-50ms")
 def ls_l_50ms(bench: Bench) -> Iterator[Row]:
     """List attachments with what stat(2) says of them, over a network of 50 ms."""
-    blobs = _blobs(bench)
+    blobs = bench.small  # rclone takes a round trip each, eight at a time: 7 s for 1,000
     for name, flag, check in (
         ("ls-l-50ms", "-l", _check_sizes),
         ("ls-color-50ms", "--color=always", _check_names),
@@ -46,8 +46,8 @@ def ls_l_50ms(bench: Bench) -> Iterator[Row]:
 def ls_50ms(bench: Bench) -> Iterator[Row]:
     """List the names of attachments over a network of 50 ms."""
     ours = partial(_ls_s, bench, "-1", _check_names, bench.attachfs, "assets")
-    contenders = {"attachfs": lambda: _round_trips(ours())}
-    workload = f"ls of {len(_blobs(bench))} attachments, cold, 50 ms"
+    contenders = {"attachfs": lambda: round_trips(ours())}
+    workload = f"ls of {len(bench.small)} attachments, cold, 50 ms"
     yield bench.compare("ls-50ms", workload, "round trips", contenders, Limit(4))
 
 
@@ -104,7 +104,7 @@ def ls_100k_first(bench: Bench) -> Iterator[Row]:
             begin_s = time.perf_counter()
             with os.scandir(mount.path / "assets") as entries:
                 next(entries)
-                return _round_trips(time.perf_counter() - begin_s)
+                return round_trips(time.perf_counter() - begin_s)
 
     workload = f"first entry of {records.asset_count} assets, cold, 50 ms"
     yield bench.compare("ls-100k-first", workload, "round trips", {"attachfs": ours}, Limit(3))
@@ -134,11 +134,6 @@ def _count_assets(url: str) -> int:
             query["page_token"] = page.next_page_token
 
 
-def _blobs(bench: Bench) -> list[Blob]:
-    # rclone takes a round trip a file, eight at a time: 7 s for 1,000 files.
-    return bench.data.few if bench.quick else bench.data.small
-
-
 def _ls_s(
     bench: Bench,
     flag: str,
@@ -147,7 +142,7 @@ def _ls_s(
     below: str,
 ) -> float:
     """Return how long `ls` takes on a fresh mount."""
-    blobs = _blobs(bench)
+    blobs = bench.small
     with mounting(bench.servers.files.delayed) as mount:
         took_s, lines = printed_s("ls", flag, Path(below) / blobs[0].asset, cwd=mount.path)
     check(blobs, lines)
@@ -167,7 +162,3 @@ def _check_sizes(blobs: list[Blob], lines: list[str]) -> None:
         size = sizes.get(blob.attachment)
         if size is None or int(size[1]) != blob.size_bytes:
             raise MeasurementError(f"ls -l did not print the size of {blob.attachment}")
-
-
-def _round_trips(took_s: float) -> float:
-    return took_s / (ROUND_TRIP_MS / 1e3)
