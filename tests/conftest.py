@@ -98,9 +98,11 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Report the most memory that this worker of xdist has had."""
+    """Report the most memory that this worker of xdist has had; fail a run with one too large."""
     if (report := getattr(session.config, "workeroutput", None)) is not None:
         report["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    elif max(_worker_bytes.values(), default=0) > _WORKER_BYTES and not session.exitstatus:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -115,7 +117,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell how long all of it took, checks included, and how large the workers were."""
     terminalreporter.write_sep("-", f"{time.time() - _STARTED_S:.0f} s with checks and set-up")
     for worker, peak_bytes in sorted(_worker_bytes.items()):
-        terminalreporter.write_line(f"{worker}: {peak_bytes / 1e6:.0f} MB at most")
+        too_large = f", more than {_WORKER_BYTES / 1e6:.0f}" if peak_bytes > _WORKER_BYTES else ""
+        terminalreporter.write_line(f"{worker}: {peak_bytes / 1e6:.0f} MB at most{too_large}")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

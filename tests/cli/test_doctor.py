@@ -23,7 +23,9 @@ _ALONE = (
     """
     (
         PATH=/usr/bin:/bin:/usr/sbin:/sbin  # whatever the test's own is
-        grep ' fuse.attachfs ' /proc/self/mounts | cut -d ' ' -f 2 | grep -v "^$ROOT/" |
+        # All of them first: a file of /proc that changes while it is read has gaps.
+        others=$(grep ' fuse.attachfs ' /proc/self/mounts | cut -d ' ' -f 2 | grep -v "^$ROOT/")
+        printf '%s\n' "$others" |
             while read -r path; do umount -l "$(printf %b "$path")" 2>/dev/null; done
     )
     exec "$@"

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from tests.support.archives import declared, uuid_in
+from tests.support.evidence import attach
 from tests.support.mounts import Mount, Steering
 
 pytestmark = pytest.mark.mount
@@ -92,12 +93,11 @@ def test_a_store_of_16_mib_under_64_mib_of_reads_keeps_its_bound(
     mount: Callable[..., Mount], archive: Steering, tmp_path: Path
 ) -> None:
     """At no time is more than one object above it, and every byte is right."""
-    contents = [_random.randbytes(2 * MIB) for _ in range(32)]
-    asset, blobs = _attach(archive, *contents)
+    evidence = attach(archive.running, *[2 * MIB] * 32)
     cache = tmp_path / "cache"
     mounted = mount("--cache-dir", cache, "--cache-size", "16MiB", "--read-ahead", "0")
-    for content, blob in zip(contents * 2, blobs * 2, strict=True):
-        assert (mounted.path / "assets" / asset / blob).read_bytes() == content
+    for blob, sha256 in zip(evidence.attachments * 2, evidence.sha256s * 2, strict=True):
+        assert _digest(mounted.path / evidence.directory / blob) == sha256
         used = sum(path.stat().st_size for path in _objects(cache))
         assert used <= 16 * MIB + 2 * MIB + 64
 

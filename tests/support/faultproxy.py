@@ -15,11 +15,11 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from math import inf
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 from urllib.parse import urlsplit
 
 import trio
@@ -487,6 +487,17 @@ class Compressed(Fault):
         await exchange.pass_on(answer)
 
 
+_ZEROS_BYTES: Final = 16 << 20
+
+
+@cache
+def _zeros() -> tuple[bytes, bytes]:
+    """Return the head of a gzip file, and zeros compressed so that they can be repeated."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    head = deflate.flush(zlib.Z_FULL_FLUSH)
+    return head, deflate.compress(bytes(_ZEROS_BYTES)) + deflate.flush(zlib.Z_FULL_FLUSH)
+
+
 @dataclass(frozen=True)
 class Bomb(Fault):
     """A success of some MiB that unpacks to some thousand times that."""
@@ -495,12 +506,9 @@ class Bomb(Fault):
     content_type: str = "application/json"
 
     async def play(self, exchange: Exchange) -> None:
-        block_bytes = 16 << 20
-        deflate = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
-        head = deflate.flush(zlib.Z_FULL_FLUSH)
-        block = deflate.compress(bytes(block_bytes)) + deflate.flush(zlib.Z_FULL_FLUSH)
         headers = {"content-encoding": "gzip", "content-type": self.content_type}
-        bomb = head + block * (self.size_bytes // block_bytes)  # its end would be a checksum
+        head, block = _zeros()
+        bomb = head + block * (self.size_bytes // _ZEROS_BYTES)  # its end would be a checksum
         await exchange.say("200 OK", headers, bomb)
 
 
