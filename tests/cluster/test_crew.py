@@ -2,8 +2,10 @@
 
 import pytest
 
-from attachfs.cluster.crew import check_url
 from attachfs.errors import ClusterTrouble
+from tests.support.lazy import LazyModule
+
+crew = LazyModule("attachfs.cluster.crew")
 
 
 @pytest.mark.parametrize(
@@ -11,7 +13,7 @@ from attachfs.errors import ClusterTrouble
 )
 def test_a_schedulers_url_is_taken(url: str) -> None:
     """By name or address, with its port."""
-    check_url(url)
+    crew.check_url(url)
 
 
 @pytest.mark.parametrize(
@@ -22,5 +24,5 @@ def test_a_schedulers_url_is_taken(url: str) -> None:
 def test_others_are_told_without_being_repeated_as_they_are(url: str) -> None:
     """With one that would do, and no control characters for a terminal."""
     with pytest.raises(ClusterTrouble, match="should look like tcp:") as caught:
-        check_url(url)
+        crew.check_url(url)
     assert str(caught.value).isprintable()

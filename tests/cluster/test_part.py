@@ -1,32 +1,38 @@
 """The right to be at work: one limit for all workers of a cluster."""
 
 import asyncio
+import importlib
 import threading
 from pathlib import Path
 from typing import Any, cast
 
-import dask.config
 import pytest
-from distributed import Client, LocalCluster
 
-from attachfs.cluster import part
-from attachfs.cluster.part import Order, _Lease
 from attachfs.errors import Closing
+from tests.support.lazy import LazyModule
 from tests.support.mounts import PATIENCE_S
 
+dask_config, distributed = LazyModule("dask.config"), LazyModule("distributed")
 
-def test_no_more_workers_than_may_be_are_at_work(tmp_path: Path) -> None:
+
+@pytest.fixture
+def part() -> Any:
+    """The module, which imports Dask: no other worker of xdist needs to."""
+    return importlib.import_module("attachfs.cluster.part")
+
+
+def test_no_more_workers_than_may_be_are_at_work(part: Any, tmp_path: Path) -> None:
     """The parts of one worker share its lease; the next one begins when the last of them ends."""
     began, at_once = threading.Event(), []
 
     with (
-        dask.config.set({"temporary-directory": str(tmp_path)}),
-        LocalCluster(
+        dask_config.set({"temporary-directory": str(tmp_path)}),
+        distributed.LocalCluster(
             n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
         ) as cluster,
-        Client(cluster),
+        distributed.Client(cluster),
     ):
-        one, other = _Lease("an archive 1", 1), _Lease("an archive 1", 1)
+        one, other = (part._Lease("an archive 1", 1) for _ in range(2))
 
         def wait() -> None:
             with other.shared():
@@ -59,29 +65,30 @@ class _Opened:
         self.is_closed = True
 
 
-def _order(run: str) -> Order:
-    nothing: Any = None
-    return Order(
-        run=run, settings=nothing, job=nothing, jobs=1, leases=1, own_cache=False, refetch=False
+def _order(part: Any, run: str) -> Any:
+    return part.Order(
+        run=run, settings=None, job=None, jobs=1, leases=1, own_cache=False, refetch=False
     )
 
 
-def test_a_part_that_comes_after_the_end_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_comes_after_the_end_opens_nothing(
+    part: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It waited for its turn while the run was broken off."""
     monkeypatch.setattr(part, "_Open", _Opened)
-    opened: Any = part._opened(_order("one"))
+    opened: Any = part._opened(_order(part, "one"))
     asyncio.run(part.end("one"))
     assert opened.is_closed
     with pytest.raises(Closing):
-        part._opened(_order("one"))
+        part._opened(_order(part, "one"))
 
 
-def test_what_a_lost_client_left_open_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_lost_client_left_open_is_closed(part: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the next run, once nothing was done for it for a while."""
     monkeypatch.setattr(part, "_Open", _Opened)
-    lost, busy = (cast("_Opened", part._opened(_order(run))) for run in ("lost", "busy"))
+    lost, busy = (cast("_Opened", part._opened(_order(part, run))) for run in ("lost", "busy"))
     lost.parts -= 1
-    next_one = cast("_Opened", part._opened(_order("next")))
+    next_one = cast("_Opened", part._opened(_order(part, "next")))
     assert [one.is_closed for one in (lost, busy, next_one)] == [True, False, False]
     for run in ("busy", "next"):
         part._end(run)
