@@ -157,7 +157,7 @@ async def test_it_is_what_the_server_has_but_for_what_went_further_down(
         found = list(await listing.upto(99))
     read = len(server.asked) * page_size
     assert found[:read] == there[:read] or found[: len(there)] == there
-    assert [uuid for uuid in found if uuid in there] == there
+    assert [name for name in found if name in there] == there
     assert len(set(found)) == len(found)
     assert set(found) - set(there) <= {uuid(number) for number in gone}
 
