@@ -119,3 +119,13 @@ def test_sigusr1_dumps_the_state_of_every_task(mounted: Mount) -> None:
     for part in ("name=<init>", "name=serve_control", "mount/control.py:", "depth=2"):
         assert any(part in line for line in tasks), part
     assert mounted.asset("container").is_dir()
+
+
+def test_status_of_a_dead_mount_is_an_error(mount: Callable[..., Mount], attachfs: Run) -> None:
+    """In a sentence that names it; the mount can be taken down."""
+    dead = mount()
+    dead.process.kill()
+    dead.expected_status = -signal.SIGKILL
+    dead.process.wait()
+    assert str(dead.path) in sentence(attachfs("status", dead.path))
+    assert attachfs("umount", dead.path).returncode == 0
