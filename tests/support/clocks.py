@@ -28,6 +28,8 @@ import trio
 _LOOK_EVERY_S: Final = 0.004
 # As often as the mount looks at those who wait (`mount/callers.py`), and no less by rounding.
 _STEP_S: Final = 0.2001
+# Of real time, after each step: a server that answers has 25 of these for a timeout of 5 s.
+_PAUSE_S: Final = 0.02
 # What is done after each step takes less; no more, lest it waits for the next one.
 _MOMENT_S: Final = 0.05
 # Nothing hangs where what should have ended has not; only a failure waits that long.
@@ -116,7 +118,7 @@ class Clocks:
                 if after is None or after.done():
                     after = pool.submit(after_each)
                 wait([after], _MOMENT_S)
-            time.sleep(_LOOK_EVERY_S / 2)
+            time.sleep(_PAUSE_S)
             while self._shared.seen_s != self._shared.passed_s and not over.is_set():
                 time.sleep(_LOOK_EVERY_S / 2)
         if after is not None:
