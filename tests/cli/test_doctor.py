@@ -19,20 +19,20 @@ Run = Callable[..., Done]
 _NOBODY = 65534
 _SECRET = "hunter2hunter2"
 # Other tests run beside these, and what they have mounted is the doctor's business, too.
+# Paths are bytes, and may end with a newline.
 _ALONE = (
-    *("/usr/bin/unshare", "--mount", "/bin/sh", "-c"),
-    """
-    (
-        PATH=/usr/bin:/bin:/usr/sbin:/sbin  # whatever the test's own is
-        LC_ALL=C  # a name that is not UTF-8 makes a binary file of the table, for grep
-        # All of them first: a file of /proc that changes while it is read has gaps.
-        others=$(grep ' fuse.attachfs ' /proc/self/mounts | cut -d ' ' -f 2 | grep -v "^$ROOT/")
-        printf '%s\n' "$others" |
-            while read -r path; do umount -l "$(printf %b "$path")" 2>/dev/null; done
-    )
-    exec "$@"
-    """,
-    "sh",
+    *("/usr/bin/unshare", "--mount", sys.executable, "-ISc"),
+    r"""
+import ctypes, os, re, sys
+libc, root = ctypes.CDLL(None), os.environb[b"ROOT"] + b"/"
+with open("/proc/self/mounts", "rb") as file:
+    lines = [line.split(b" ") for line in file.read().split(b"\n") if b" fuse.attachfs " in line]
+for _, escaped, *_ in lines:
+    path = re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), escaped)
+    if not path.startswith(root):
+        libc.umount2(path, 2)  # MNT_DETACH
+os.execvp(sys.argv[1], sys.argv[1:])
+""",
 )
 
 
