@@ -134,9 +134,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if _starts_processes(item.path):
             item.add_marker(pytest.mark.process)
     if config.getoption("quick"):
-        slow = [item for item in items if any(map(item.get_closest_marker, ("mount", "process")))]
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in set(slow)]
+        slow = {item for item in items if any(map(item.get_closest_marker, ("mount", "process")))}
+        config.hook.pytest_deselected(items=list(slow))
+        items[:] = [item for item in items if item not in slow]
     try:
         os.close(os.open("/dev/fuse", os.O_RDWR))
     except OSError as error:

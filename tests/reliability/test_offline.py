@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.clocks import Clocks
 from tests.support.daemons import adopting, daemon_on, end
-from tests.support.evidence import Evidence, attach, record_event
+from tests.support.evidence import Evidence, attach, record_event, wrong_in
 from tests.support.mounts import (
     PATIENCE_S,
     Mount,
@@ -79,17 +79,7 @@ def _walk(run: Run, root: Path) -> str:
 
 def _wrong(root: Path, evidence: list[Evidence]) -> list[str]:
     """Read evidence to its end, past the kernel's pages; return what was not read as it is."""
-    found: list[str] = []
-    for piece in evidence:
-        for attachment, content in zip(piece.attachments, piece.contents, strict=True):
-            try:
-                with (root / piece.directory / attachment).open("rb", buffering=0) as file:
-                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-                    if file.readall() != content:
-                        found.append(f"{attachment}: other bytes")
-            except OSError as error:
-                found.append(f"{attachment}: {error}")
-    return found
+    return wrong_in(root, *evidence, past_pages=True)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Attachments of a test's own in an archive of the same process."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -61,13 +62,18 @@ def attach(running: RunningArchive, *sizes_bytes: int) -> Evidence:
     return Evidence(asset, uuids, seeds, sizes_bytes, tuple(sha256s))
 
 
-def wrong_in(root: Path, *pieces: Evidence) -> list[str]:
-    """Read evidence to its end; return which attachments fail or differ, and why."""
+def wrong_in(root: Path, *pieces: Evidence, past_pages: bool = False) -> list[str]:
+    """Read evidence to its end; return which attachments fail or differ, and why.
+
+    With `past_pages`, the kernel drops the pages that it has of a file before the file is read.
+    """
     found: list[str] = []
     for piece in pieces:
         for attachment, sha256 in zip(piece.attachments, piece.sha256s, strict=True):
             try:
                 with (root / piece.directory / attachment).open("rb", buffering=0) as file:
+                    if past_pages:
+                        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
                     if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
                         found.append(f"{attachment}: other bytes")
             except OSError as error:
