@@ -6,7 +6,6 @@ what `--quick` leaves out, and the summary of time and memory.
 
 import ctypes
 import os
-import resource
 import signal
 import sys
 import time
@@ -20,7 +19,7 @@ import pytest
 import stamina
 import structlog
 import trio
-from hypothesis import settings
+from hypothesis import settings, strategies
 
 from attachfs.demo.launch import ArchiveConfig, RunningArchive, run_archive
 from tests.support.archives import OPEN_INDEXES
@@ -38,6 +37,8 @@ settings.register_profile(
     database=None,
 )
 settings.load_profile("attachfs")
+
+pytest_plugins = ["tests.support.own_process"]
 
 # Begun first, so that no worker has the last one to itself: the package alone takes a minute.
 _LONG_FILES = (
@@ -90,6 +91,13 @@ def pytest_configure() -> None:
     _libc.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD_BYTES)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart() -> None:
+    """Have the table that strings are made by written before workers start: it takes 200 MB."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        strategies.text().validate()
+
+
 def pytest_unconfigure() -> None:
     """Restore the dispositions."""
     for number, action in _dispositions.items():
@@ -100,7 +108,9 @@ def pytest_unconfigure() -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Report the most memory that this worker of xdist has had."""
     if (report := getattr(session.config, "workeroutput", None)) is not None:
-        report["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        # Not ru_maxrss: that is at least what the process that started this one had.
+        status = Path("/proc/self/status").read_text()
+        report["peak_bytes"] = int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 @pytest.hookimpl(optionalhook=True)

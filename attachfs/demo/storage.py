@@ -91,8 +91,7 @@ class Storage:
         self._lock_file = _claim(root)
         try:
             self.blob_dir.mkdir(exist_ok=True)
-            self._db = self._connect()
-            self._db.executescript(_SCHEMA)
+            self._db = self._connect(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             self._lock_file.close()
             raise ArchiveError(
@@ -241,13 +240,18 @@ class Storage:
         sql = f"SELECT count(*) FROM records {clauses}"  # noqa: S608 -- clauses are ours
         return int(self._db.execute(sql, values).fetchone()[0])
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, script: str = "") -> sqlite3.Connection:
         db = sqlite3.connect(
             self.root / "archive.sqlite3", isolation_level=None, check_same_thread=False
         )
-        # A demonstration's archive need not survive a power cut, and fsync would dominate.
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = OFF")
+        try:
+            # A demonstration's archive need not survive a power cut, and fsync would dominate.
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = OFF")
+            db.executescript(script)
+        except sqlite3.Error:
+            db.close()
+            raise
         return db
 
 

@@ -11,6 +11,7 @@ from attachfs.cli.mount import command
 from attachfs.demo.estate import SAMPLE
 from tests.support.archives import token_of
 from tests.support.mounts import Mount, Steering
+from tests.support.outcomes import until
 from tests.support.programs import Done
 
 Run = Callable[..., Done]
@@ -191,7 +192,7 @@ def test_secrets_do_not_show(mount: Callable[..., Mount], archive: Steering) -> 
     environment = (process / "environ").read_text()
     assert "DATATRAILS_APPREG_CLIENT=an-id" in environment
     shown = [environment, (process / "cmdline").read_text(), Path("/proc/mounts").read_text()]
-    assert any("401" in line for line in mounted.log)
+    until(lambda: any("401" in line for line in mounted.log))
     mounted.expected_warnings.add("401")
     for secret in (token, _WRONG):
         assert not any(secret in text for text in [*shown, *mounted.log])

@@ -39,6 +39,7 @@ def measured(empty: Estate) -> tuple[ArchivistFileSystem, dict[str, Any], list[s
     return ArchivistFileSystem(**options), options, paths
 
 
+@pytest.mark.own_process
 def test_pandas_reads_a_table(options: dict[str, Any], fs: ArchivistFileSystem) -> None:
     """By its URL, all of it and by chunks."""
     url = f"archivist://{_CSV}"
@@ -49,6 +50,7 @@ def test_pandas_reads_a_table(options: dict[str, Any], fs: ArchivistFileSystem) 
         assert sum(map(len, chunks)) == len(table)
 
 
+@pytest.mark.own_process
 def test_pandas_reads_parquet(
     measured: tuple[ArchivistFileSystem, dict[str, Any], list[str]],
 ) -> None:
@@ -58,6 +60,7 @@ def test_pandas_reads_parquet(
     assert table["n"].sum() == sum(range(1000, 2000))
 
 
+@pytest.mark.own_process
 def test_pyarrow_reads_a_dataset(
     measured: tuple[ArchivistFileSystem, dict[str, Any], list[str]],
 ) -> None:
@@ -72,6 +75,7 @@ def test_pyarrow_reads_a_dataset(
     assert set(paths) <= {info.path for info in found.get_file_info(selector)}
 
 
+@pytest.mark.own_process
 def test_duckdb_queries_files(
     measured: tuple[ArchivistFileSystem, dict[str, Any], list[str]],
 ) -> None:
@@ -88,6 +92,7 @@ def test_duckdb_queries_files(
         assert rows == [(0, 1000), (1, 1000), (2, 1000)]
 
 
+@pytest.mark.own_process
 def test_duckdb_finds_by_pattern(fs: ArchivistFileSystem) -> None:
     """In by-name/, where files have their extensions."""
     query = "SELECT count(*) FROM read_csv('archivist://by-name/Container*/events/*/*.csv')"

@@ -10,6 +10,7 @@ import pytest
 
 from attachfs.demo.estate import SAMPLE
 from tests.support.mounts import Mount, Steering
+from tests.support.outcomes import until
 
 pytestmark = pytest.mark.mount
 
@@ -46,7 +47,7 @@ def test_three_endpoints_are_enough_for_every_direct_path(
     assert len(attachments) > 20
     archive.switch(**{denied: True})
     narrow = mount("--cache-dir", mounted.path.parent / "other")
-    assert any("may not list assets" in line for line in narrow.log)
+    until(lambda: any("may not list assets" in line for line in narrow.log))
     narrow.expected_warnings.add("the server answered 403")
     narrow.expected_warnings.add("this token may not list assets")
     assert _errno_of(lambda: list((narrow.path / "assets").iterdir())) == "EACCES"

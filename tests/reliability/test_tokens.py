@@ -119,7 +119,7 @@ def test_an_expired_token_is_refused_until_there_is_a_new_one(
     with _row("the token has expired", "a file, a listing", 2, "EACCES"):
         assert outcome(photo(mounted).read_bytes) == "EACCES"
         assert outcome(lambda: list((mounted.path / "assets").iterdir())) == "EACCES"
-    assert any("JWT is expired" in line for line in mounted.log)
+    until(lambda: any("JWT is expired" in line for line in mounted.log))
     token_file.write_text(archive.token_file.read_text())
     assert photo(mounted).read_bytes()
     assert list((mounted.path / "assets").iterdir())
@@ -177,7 +177,8 @@ def test_a_secret_that_is_no_longer_good_is_refused(
     with _row("the client secret is no longer good", "a file, a listing", 2, "EACCES"):
         assert outcome(photo(mounted).read_bytes) == "EACCES"
         assert outcome(lambda: list((mounted.path / "assets").iterdir())) == "EACCES"
-    assert any(f"secret that is valid into {running.client_secret_file}" in x for x in mounted.log)
+    said = f"secret that is valid into {running.client_secret_file}"
+    until(lambda: any(said in line for line in mounted.log))
     old = running.client_secret_file.read_text().strip()
     new = running.archive.identities.secret_of(running.client_id)
     assert new is not None

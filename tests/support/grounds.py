@@ -105,7 +105,7 @@ class Grounds:
         """
         with _making:
             made = [self._try(place) for place in case.ends]
-        with ThreadPoolExecutor(_READERS) as pool:
+        with ThreadPoolExecutor(max(_READERS, len(made))) as pool:
             with self._time_passing():  # what a fault before this one has begun may go on
                 list(pool.map(lambda each: each.known.stat(), made))
             if case.fault.on_connect:
@@ -115,8 +115,11 @@ class Grounds:
                 for each in made:
                     self.proxy.add(case.fault, each.path_regex, case.times)
             begin()
+            all_begun = threading.Barrier(len(made) + 1)
+            met = [pool.submit(self._measured, each, all_begun.wait) for each in made]
+            all_begun.wait(PATIENCE_S)  # no time passes before somebody waits for it
             with self._time_passing(self.timeout_s + MOMENT_S, others=others):
-                results = list(pool.map(self._measured, made))
+                results = [each.result() for each in met]
         for thread in self._threads:
             thread.join()
         return results
@@ -171,8 +174,9 @@ class Grounds:
         assert self.mounted.process.poll() is None
         assert not any("Traceback" in line for line in self.mounted.log)
 
-    def _measured(self, one: _Try) -> Met:
+    def _measured(self, one: _Try, begun: Callable[[], object] = lambda: None) -> Met:
         begun_s, really_s = self.clocks.now_s(), time.monotonic()
+        begun()
         read: list[object] = []
         ended = outcome(lambda: read.append(one.read()))
         took_s, real_s = self.clocks.now_s() - begun_s, time.monotonic() - really_s
