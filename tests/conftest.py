@@ -44,7 +44,6 @@ pytest_plugins = ["tests.support.own_process"]
 _LONG_FILES = (
     "test_build_deb.py",
     "test_cluster.py",
-    "test_documents.py",
     "test_environment.py",
     "test_jobs.py",
     "test_secrets.py",

@@ -32,8 +32,9 @@ _STEP_S: Final = 0.2001
 _PAUSE_S: Final = 0.02
 # What is done after each step takes less; no more, lest it waits for the next one.
 _MOMENT_S: Final = 0.05
-# Nothing hangs where what should have ended has not; only a failure waits that long.
-_PATIENCE_S: Final = 15.0
+# Nothing hangs where what should have ended has not; only a failure waits that long. Importing a
+# client of S3 takes 15 s on two cores that twenty processes want.
+_PATIENCE_S: Final = 45.0
 
 
 class _Shared(ctypes.Structure):
