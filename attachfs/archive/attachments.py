@@ -8,6 +8,8 @@ from attachfs.archive.digests import declared_sha256
 from attachfs.archive.identities import uuid_of
 
 _MARKER = "arc_attachment"
+# No bytes have two SHA-256 digests: a few of those that disagree say as much as 40,000 of them.
+_MAX_DIGESTS = 8
 # Lists under these keys hold attachments even without the marker (contract section 6.2).
 _LEGACY_KEYS = frozenset({"arc_attachments", "arc_append_attachments"})
 
@@ -85,6 +87,8 @@ def _attachment(key: str, entry: Mapping[str, object], *, on_asset: bool) -> Att
 
 def _merge(known: Attachment, again: Attachment) -> Attachment:
     digests = dict.fromkeys(known.record_digests + again.record_digests)
+    if len(digests) > _MAX_DIGESTS:
+        digests = dict.fromkeys(known.record_digests)
     return Attachment(
         id=known.id,
         key=known.key,

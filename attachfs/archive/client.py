@@ -210,7 +210,7 @@ class Archive:
     async def _parsed(self, call: Call[T], raw: bytes) -> T:
         try:
             if len(raw) > _LARGE_ANSWER_BYTES:
-                return await trio.to_thread.run_sync(call.parse, raw)
+                return await trio.to_thread.run_sync(call.parse, raw, abandon_on_cancel=True)
             return call.parse(raw)
         except BadReply as error:
             raise BadReply(f"{call.path}: {error}") from error

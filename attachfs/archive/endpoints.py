@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.models import (
+    PAGE_SIZE,
     Info,
     Page,
     Record,
@@ -31,9 +32,10 @@ _MIB: Final = 1024 * 1024
 # Bounds on what is read of an answer. A record's attributes hold 51,200 bytes (contract section
 # 5.4); a page of 500 of them is far below its bound.
 _MAX_RECORD_BYTES: Final = 4 * _MIB
-_MAX_PAGE_BYTES: Final = 128 * _MIB
+_MAX_PAGE_BYTES: Final = 64 * _MIB
 _MAX_INFO_BYTES: Final = 1 * _MIB
-PAGE_SIZE: Final = 500
+# Where only a token is sent, the page has the size that the server prefers.
+_MAX_ENTRIES: Final = 10_000
 
 
 class ScanPolicy(StrEnum):
@@ -73,12 +75,19 @@ class Download:
     query: Query = ()
 
 
+class ParsePage(Protocol):
+    """Parse a page of a listing."""
+
+    def __call__(self, raw: bytes, *, max_entries: int = PAGE_SIZE) -> Page:
+        """Return the page; raises `BadReply`, also where it has more entries."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """Describe a paged collection; each page is a `Call` of its own."""
 
     path: str
-    parse: Callable[[bytes], Page]
+    parse: ParsePage
     filters: Query = ()
 
     def page(self, token: str, style: PagingStyle) -> Call[Page]:
@@ -92,6 +101,8 @@ class Listing:
             query = (size, *self.filters, ("page_token", token))
         else:
             query = (("page_token", token),)
+            parse = partial(self.parse, max_entries=_MAX_ENTRIES)
+            return Call(self.path, parse, _MAX_PAGE_BYTES, query)
         return Call(self.path, self.parse, _MAX_PAGE_BYTES, query)
 
 

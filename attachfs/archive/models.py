@@ -5,10 +5,11 @@ The parsers take bytes of a stranger. They raise `BadReply` and nothing else.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 from attachfs.archive.attachments import Attachment, find_attachments
 from attachfs.archive.digests import declared_sha256
@@ -20,6 +21,8 @@ SCANNED_OK: Final = "SCANNED_OK"
 SCANNED_BAD: Final = "SCANNED_BAD"
 NOT_SCANNED: Final = "NOT_SCANNED"
 
+PAGE_SIZE: Final = 500  # entries that are asked for
+_MAX_TOKEN_CHARS: Final = 8 * 1024  # it goes into a URL, and servers refuse longer ones
 _MAX_SIZE_BYTES: Final = 2**63 - 1  # what st_size can hold
 _SETTLED: Final = frozenset({"COMMITTED", "CONFIRMED", "UNEQUIVOCAL"})
 # `at_time` may be the moment of reading (contract section 5.2): no change of the record.
@@ -105,16 +108,6 @@ class Info:
         return self.raw == other.raw or self.fields == other.fields
 
 
-class _AssetsPage(msgspec.Struct):
-    assets: list[msgspec.Raw]
-    next_page_token: str | None = None
-
-
-class _EventsPage(msgspec.Struct):
-    events: list[msgspec.Raw]
-    next_page_token: str | None = None
-
-
 class _Entry(msgspec.Struct, gc=False):
     identity: Any = None
     asset_identity: Any = None
@@ -149,16 +142,14 @@ def parse_event(raw: bytes, *, event: str | None = None) -> Record:
     )
 
 
-def parse_assets_page(raw: bytes) -> Page:
-    """Parse a page of assets; entries that are none are counted, not fatal."""
-    page = _decode(raw, _AssetsPage, "a page of assets")
-    return _page(page.assets, page.next_page_token)
+def parse_assets_page(raw: bytes, *, max_entries: int = PAGE_SIZE) -> Page:
+    """Parse a page of assets of at most `max_entries`; count what is not an asset as skipped."""
+    return _page(_decode(raw, _page_type("assets", max_entries), "a page of assets"))
 
 
-def parse_events_page(raw: bytes) -> Page:
-    """Parse a page of events; entries that are none are counted, not fatal."""
-    page = _decode(raw, _EventsPage, "a page of events")
-    return _page(page.events, page.next_page_token)
+def parse_events_page(raw: bytes, *, max_entries: int = PAGE_SIZE) -> Page:
+    """Parse a page of events of at most `max_entries`; count what is not an event as skipped."""
+    return _page(_decode(raw, _page_type("events", max_entries), "a page of events"))
 
 
 def parse_info(raw: bytes, *, url: str = "") -> Info:
@@ -186,10 +177,26 @@ def parse_info(raw: bytes, *, url: str = "") -> Info:
     )
 
 
-def _page(raws: list[msgspec.Raw], token: str | None) -> Page:
+@lru_cache
+def _page_type(name: str, max_entries: int) -> type[msgspec.Struct]:
+    """Return the type of a page that holds its entries in the field `name`.
+
+    The array is a struct with a field for each entry, because msgspec checks the length of a
+    struct while it parses, and that of a list only once the whole list has been made: 32 MiB of
+    `0,` would take 1.2 GiB of memory and some seconds.
+    """
+    fields = [(f"entry_{number}", Raw | UnsetType, UNSET) for number in range(max_entries)]
+    entries = msgspec.defstruct("Entries", fields, array_like=True, forbid_unknown_fields=True)
+    token = ("next_page_token", str | None, None)
+    return msgspec.defstruct("Page", [("entries", entries), token], rename={"entries": name})
+
+
+def _page(page: Any) -> Page:
     entries: list[Listed] = []
     skipped = 0
-    for raw in raws:
+    for raw in msgspec.structs.astuple(page.entries):
+        if raw is UNSET:
+            break
         try:
             entry = _decode_entry(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -208,7 +215,10 @@ def _page(raws: list[msgspec.Raw], token: str | None) -> Page:
                 entry.operation == "NewAsset",
             )
         )
-    return Page(entries=tuple(entries), next_token=token or "", skipped=skipped)
+    token = page.next_page_token or ""
+    if len(token) > _MAX_TOKEN_CHARS:
+        raise BadReply("the server sent a page token of more than 8 KiB")
+    return Page(entries=tuple(entries), next_token=token, skipped=skipped)
 
 
 _decode_entry = msgspec.json.Decoder(_Entry).decode

@@ -6,7 +6,7 @@ from dataclasses import replace
 from attachfs.archive import endpoints
 from attachfs.archive.client import Archive
 from attachfs.archive.identities import Holder
-from attachfs.archive.models import Listed, Page, Record
+from attachfs.archive.models import PAGE_SIZE, Listed, Page, Record
 from attachfs.catalog.keys import assets_prefix
 from attachfs.catalog.memo import Basis, Memo, Update
 from attachfs.catalog.newest import NewestEvents
@@ -77,8 +77,8 @@ class Pages:
         at_s = self._basis.clock.now_s()
         updates: list[Update[Holder, Record]] = []
 
-        def parse(raw: bytes) -> Page:
-            page = source.parse(raw)
+        def parse(raw: bytes, *, max_entries: int = PAGE_SIZE) -> Page:
+            page = source.parse(raw, max_entries=max_entries)
             named = [(holder_of(entry), entry.raw) for entry in page.entries]
             found = [(holder, data) for holder, data in named if holder is not None]
             updates[:] = compare(found)

@@ -1,9 +1,12 @@
 """The directory of an asset or an event: record, attachments, sidecars, checksums."""
 
 from contextlib import suppress
+from typing import Final
+
+import trio
 
 from attachfs.archive.identities import AttachmentPath, is_uuid
-from attachfs.archive.models import Record
+from attachfs.archive.models import Info, Record
 from attachfs.errors import Denied, NotFound, Unauthenticated
 from attachfs.tree.attrs import Attrs
 from attachfs.tree.files import (
@@ -25,6 +28,8 @@ from attachfs.tree.naming import directory_name, short_id, short_id_of
 from attachfs.tree.nodes import Directory, Entries, Entry, FixedEntries, Node
 from attachfs.tree.places import Kind
 from attachfs.tree.sums import SumsFile
+
+_BATCH: Final = 100  # entries that are made at a time, in about 5 ms
 
 
 class HolderDirectory(Directory):
@@ -85,15 +90,20 @@ class HolderDirectory(Directory):
         if holder.event is None:
             entries.append(Entry(EVENTS, EventsDirectory(self.estate, self.place)))
         if record.attachments:
-            names = self.place.names(record)
-            paths = {name: AttachmentPath(holder, name) for name in names}
-            infos = self.estate.catalog.known_infos(list(paths.values()))
-            for attachment, name in names.items():
-                info = infos.get(paths[attachment])
-                file = AttachmentFile(self.estate, where, attachment)
-                entries.append(Entry(name, file, file.attrs_of(info)))
-                sidecar = SidecarFile(self.estate, where, attachment)
-                entries.append(Entry(name + SIDECAR_SUFFIX, sidecar, sidecar.attrs_of(info)))
+            names = list((await self.place.names_of_many(record)).items())
+            infos: dict[AttachmentPath, Info] = {}
+            for start in range(0, len(names), _BATCH):
+                if start:  # a record may name 30,000: other requests are served in between
+                    await trio.lowlevel.checkpoint()
+                some = names[start : start + _BATCH]
+                paths = [AttachmentPath(holder, attachment) for attachment, _ in some]
+                infos.update(self.estate.catalog.known_infos(paths))
+                for path, (attachment, name) in zip(paths, some, strict=True):
+                    info = infos.get(path)
+                    file = AttachmentFile(self.estate, where, attachment)
+                    entries.append(Entry(name, file, file.attrs_of(info)))
+                    sidecar = SidecarFile(self.estate, where, attachment)
+                    entries.append(Entry(name + SIDECAR_SUFFIX, sidecar, sidecar.attrs_of(info)))
             sums = SumsFile(self.estate, self.place)
             if sums.may_exist(record, infos):
                 entries.append(Entry(SUMS, sums))
@@ -130,7 +140,8 @@ class HolderDirectory(Directory):
         record = await self.place.record(self.estate.catalog)
         known = self.estate.named.get(self.place)
         if known is None or known[0] is not record:
-            known = record, {name: uuid for uuid, name in self.place.names(record).items()}
+            names = await self.place.names_of_many(record)
+            known = record, {name: uuid for uuid, name in names.items()}
             self.estate.named[self.place] = known
         return known[1].get(name)
 

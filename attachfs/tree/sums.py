@@ -73,7 +73,7 @@ class SumsFile(File):
 
     async def _text(self) -> bytes:
         record = await self.place.record(self.estate.catalog)
-        names = self.place.names(record)
+        names = await self.place.names_of_many(record)
         lines: list[_Line] = []
         failures: list[AttachfsError] = []
         limit = trio.CapacityLimiter(_CONCURRENT_INFOS)

@@ -184,3 +184,12 @@ def test_no_other_attribute_ever_hides_a_good_one(noise: dict[str, Any]) -> None
     assert ATTACHMENT in [a.id for a in found]
     assert all(is_uuid(a.id) for a in found)
     assert len({a.id for a in found}) == len(found)
+
+
+def test_find_attachments_keeps_few_of_many_digests_of_one_uuid() -> None:
+    """A record of 4 MB that names one UUID 40,000 times costs linear time, and is unreadable."""
+    marked = {f"{n}": _GOOD | {"arc_blob_hash_value": f"{n:064x}"} for n in range(2_000)}
+    (attachment,) = find_attachments(marked)
+    assert attachment.record_digests == tuple(f"{n:064x}" for n in range(8))
+    (attachment,) = find_attachments({"arc_attachments": list(marked.values())})
+    assert len(attachment.record_digests) == 8

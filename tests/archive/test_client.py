@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -412,3 +413,22 @@ async def test_many_calls_at_once_share_few_connections(running: RunningArchive)
         assert 0 < _pooled(archive) <= 160
     await settled()
     assert len(running.archive.requests()) == calls_at_once
+
+
+async def test_a_call_is_cancelled_while_its_answer_is_parsed(nursery: trio.Nursery) -> None:
+    """A large answer is parsed off the event loop, and nobody waits for the end of it."""
+    canned = await start_canned(nursery, lambda _: reply(200, bytes(300_000)))
+    parsing, over = trio.Event(), threading.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    def parse(_: bytes) -> None:
+        token.run_sync_soon(parsing.set)
+        over.wait(30)
+
+    async with client(canned.url) as archive, trio.open_nursery() as calls:
+        call = endpoints.Call("/", parse, 1_000_000)
+        calls.start_soon(archive.ask, call)
+        await parsing.wait()
+        calls.cancel_scope.cancel()
+    assert not over.is_set()
+    over.set()

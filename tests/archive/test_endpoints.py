@@ -157,3 +157,17 @@ def test_a_record_of_another_holder_is_refused() -> None:
     with pytest.raises(BadReply):
         endpoints.record(Holder(OTHER, EVENT)).parse(other)
     assert endpoints.record(Holder(OTHER)).parse(other).id == OTHER
+
+
+@pytest.mark.parametrize(
+    ("style", "most"),
+    [(PagingStyle.SIZE, 500), (PagingStyle.QUERY, 500), (PagingStyle.TOKEN, 10_000)],
+)
+def test_a_page_is_bounded_by_what_was_asked_for(style: PagingStyle, most: int) -> None:
+    """Where no size is sent with the token, the server's own preference has a wider bound."""
+    call = endpoints.assets().page("token", style)
+    entry = f'{{"identity":"assets/{ASSET}"}}'
+    raw = ",".join([entry] * most)
+    assert len(call.parse(f'{{"assets":[{raw}]}}'.encode()).entries) == most
+    with pytest.raises(BadReply):
+        call.parse(f'{{"assets":[{raw},{entry}]}}'.encode())

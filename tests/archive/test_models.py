@@ -1,6 +1,7 @@
 """Parsers of what a stranger sends: values out, or `BadReply`, and nothing else."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -339,3 +340,36 @@ def test_infos_are_the_same_whatever_their_key_order() -> None:
     shuffled = json.dumps(dict(reversed(value.items()))).encode()
     assert parse_info(_info()).same_as(parse_info(shuffled))
     assert not parse_info(_info()).same_as(parse_info(_info(scanned_status="SCANNED_OK")))
+
+
+def test_a_page_has_no_more_entries_than_were_asked_for() -> None:
+    """As many are a page; one more is an error, because leaving entries out would hide them."""
+    page = {"assets": [json.loads(_asset())] * 3}
+    raw = json.dumps(page).encode()
+    assert len(parse_assets_page(raw, max_entries=3).entries) == 3
+    with pytest.raises(BadReply):
+        parse_assets_page(raw, max_entries=2)
+
+
+@pytest.mark.parametrize("entry", [b"0", b"{}", b"[]", b'"x"', b"null"])
+@pytest.mark.parametrize("kind", ["assets", "events"])
+def test_a_page_of_millions_of_entries_takes_no_memory(kind: str, entry: bytes) -> None:
+    """It is refused at the first entry too many, before anything is made of the others."""
+    parse = parse_assets_page if kind == "assets" else parse_events_page
+    raw = b'{"%s":[%s%s]}' % (kind.encode(), (entry + b",") * 1_000_000, entry)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadReply):
+            parse(raw)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_page_token_is_bounded() -> None:
+    """It is sent back in a URL, and kept until the listing ends."""
+    page: dict[str, Any] = {"assets": [], "next_page_token": "x" * 8192}
+    assert len(parse_assets_page(json.dumps(page).encode()).next_token) == 8192
+    page["next_page_token"] += "x"
+    with pytest.raises(BadReply):
+        parse_assets_page(json.dumps(page).encode())

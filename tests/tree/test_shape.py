@@ -1,14 +1,27 @@
 """The tree: what stands where, what is listed, what exists without being listed."""
 
 import json
+import uuid
+from pathlib import Path
 
 import pytest
+import trio
 
 from attachfs.archive.identities import Holder
 from attachfs.errors import Denied, IsADirectory, NotADirectory, NotFound, Unauthenticated
 from attachfs.tree.attrs import FOREVER_S
 from attachfs.tree.inodes import ROOT_INO
-from tests.support.archives import ASSET, ATTACHMENT, EVENT, OTHER, declared, uuid_in
+from tests.support.archives import (
+    ASSET,
+    ATTACHMENT,
+    EVENT,
+    OTHER,
+    build,
+    client,
+    declared,
+    uuid_in,
+)
+from tests.support.canned import reply, start_canned
 from tests.support.estates import INFO_PATHS, Estate
 from tests.support.trees import entries, ls, read, readdir, stat
 
@@ -260,3 +273,37 @@ async def test_every_older_form_is_listed_and_read(estate: Estate) -> None:
         assert sorted(ids) == sorted(map(uuid_in, (first, second, third)))
         for blob, content in ((first, b"one"), (second, b"two"), (third, b"three")):
             assert await read(mounted.fs, f"{holder.path}/{uuid_in(blob)}") == content
+
+
+async def test_a_directory_of_very_many_attachments_lets_others_be_served(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    """Names are made in a thread, entries some at a time: no lookup waits for all of them."""
+    attachments = {
+        str(number): {
+            "arc_attribute_type": "arc_attachment",
+            "arc_attachment_identity": f"blobs/{uuid.UUID(int=number)}",
+            "arc_file_name": "photo.jpg",
+        }
+        for number in range(5_000)
+    }
+    record = {"identity": f"assets/{ASSET}", "attributes": attachments}
+    canned = await start_canned(nursery, lambda _: reply(200, {"assets": [record]} | record))
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with client(canned.url) as archive:
+        fs = build(archive, nursery, tmp_path / "objects").fs
+        for path in (f"assets/{ASSET}", f"by-name/unnamed~{ASSET.replace('-', '')[:12]}"):
+            ino = (await stat(fs, path)).ino
+            turns = 0
+            nursery.start_soon(count)
+            fs.releasedir(await fs.opendir(ino))
+            assert turns >= 40
+            assert len(await ls(fs, path)) == 10_003
+    nursery.cancel_scope.cancel()
