@@ -1,26 +1,69 @@
 """The cache directory: made, and tried, before anything relies on it."""
 
+import os
+import stat
 import tempfile
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from attachfs.errors import NO_ROOM, CacheUnusable
 
 _TRIAL_BYTES: Final = 4096
+# The directories that attachfs makes in a cache directory, the first of each path first.
+_DIRECTORIES: Final = ("objects", "objects/sha256", "objects/drafts", "index")
+_ROOT_UID: Final = 0
 
 
 def make_cache(directory: Path) -> None:
-    """Make the cache directory; a full or read-only disk is no mistake.
+    """Make the cache directory; a full or read-only disk is not an error.
 
-    Raises `CacheUnusable` for one that is not ours to write.
+    Raises `CacheUnusable` for one that belongs to another user or cannot be written.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        require_own(directory)
         try_cache(directory)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise unusable(directory, error) from error
         # It goes on in memory and says so.
+
+
+def require_own(directory: Path) -> None:
+    """Check who owns a cache directory and the directories in it, as far as they exist.
+
+    Another user could put links or objects into a directory of theirs at any time. The cache
+    directory itself may be root's, such as the volume of a container; attachfs makes the ones in
+    it. Raises `CacheUnusable` for what belongs to another user and for a link or a file in place
+    of a directory, and `OSError`.
+    """
+    try:
+        status = directory.stat()
+    except FileNotFoundError:
+        return
+    own_uid = os.geteuid()
+    if status.st_uid not in (own_uid, _ROOT_UID):
+        raise _of_another_user(directory, status.st_uid)
+    for name in _DIRECTORIES:
+        path = directory / name
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            continue
+        if status.st_uid != own_uid:
+            raise _of_another_user(path, status.st_uid)
+        if not stat.S_ISDIR(status.st_mode):
+            raise CacheUnusable(
+                f"{path} is not a directory that attachfs made; run rm {quote(str(path))}"
+            )
+
+
+def _of_another_user(path: Path, uid: int) -> CacheUnusable:
+    return CacheUnusable(
+        f"{path} belongs to the user with id {uid}, who could change what is cached; "
+        "give one of yours with --cache-dir"
+    )
 
 
 def try_cache(directory: Path) -> None:

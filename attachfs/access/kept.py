@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from attachfs.access.cache_directory import unusable
+from attachfs.access.cache_directory import require_own, unusable
 from attachfs.access.settings import Settings
 from attachfs.catalog.index_files import IndexFile, index_files, remove_entries
 from attachfs.content.inspection import drafts_of, objects_of
@@ -123,11 +123,15 @@ def _new_directory(cache_dir: Path, stack: ExitStack) -> Path:
 
 
 def _is_there(cache_dir: Path) -> bool:
-    """Tell whether it is there; raises `OSError` for what cannot be looked into."""
+    """Return whether a cache directory exists.
+
+    Raises `CacheUnusable` for another user's, and `OSError` for what cannot be looked into.
+    """
     try:
         os.close(os.open(cache_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     except FileNotFoundError:
         return False
+    require_own(cache_dir)
     return True
 
 

@@ -1,6 +1,7 @@
 """`attachfs cache`: what is kept on this machine is shown, and removed."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from attachfs.demo.estate import SAMPLE
 from tests.support.archives import sha256
 from tests.support.mounts import Mount, Steering
 from tests.support.programs import Done, sentence, usage_error
+
+_NOBODY = 65534
 
 _PHOTO = f"assets/{SAMPLE['asset:container']}/{SAMPLE['blob:container-photo']}"
 
@@ -83,3 +86,16 @@ def test_a_mistake_is_told(attachfs: Callable[..., Done], tmp_path: Path) -> Non
         assert "Not a directory" in sentence(done)
     assert "'long'" in usage_error(attachfs("cache", "clear", "--older-than", "long"))
     assert file.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("command", ["show", "clear"])
+def test_two_users_of_one_directory_get_a_sentence(
+    attachfs: Callable[..., Done], tmp_path: Path, command: str
+) -> None:
+    """The second one is told to use another directory."""
+    tmp_path.chmod(0o1777)
+    (tmp_path / "objects").mkdir()
+    os.chown(tmp_path / "objects", _NOBODY, _NOBODY)
+    done = attachfs("cache", command, "--cache-dir", tmp_path)
+    assert done.returncode == 43
+    assert "give one of yours with --cache-dir" in sentence(done)

@@ -6,7 +6,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Final
 
-from attachfs.access.cache_directory import try_cache, unusable
+from attachfs.access.cache_directory import require_own, try_cache, unusable
 from attachfs.access.checkup.findings import Check, Finding, in_thread, ok, skipped, warning
 from attachfs.access.settings import Settings
 from attachfs.content.inspection import Inspection, inspect
@@ -39,12 +39,8 @@ class Storage:
             return self._missing(directory)
         except OSError as error:
             raise unusable(directory, error) from error
-        if status.st_uid != os.geteuid():
-            raise CacheUnusable(
-                f"the cache directory {directory} belongs to the user with id {status.st_uid}; "
-                "give one of yours with --cache-dir"
-            )
         try:
+            require_own(directory)
             try_cache(directory)
         except OSError as error:
             if error.errno not in NO_ROOM:
