@@ -3,7 +3,9 @@
 import re
 from typing import Final, NamedTuple
 
-_CANONICAL_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_CANONICAL_UUID: Final = re.compile(_UUID)
+_ATTACHMENT_PATH: Final = re.compile(rf"(public)?assets/({_UUID})(?:/events/({_UUID}))?/({_UUID})")
 
 
 def is_uuid(name: str) -> bool:
@@ -59,3 +61,12 @@ class AttachmentPath(NamedTuple):
     def path(self) -> str:
         """The path below `/archivist/v2/attachments/` (contract section 3.1)."""
         return f"{self.holder.path}/{self.attachment}"
+
+
+def attachment_path(path: str) -> AttachmentPath | None:
+    """Return the attachment whose `path` this is, or None where it is not an attachment's."""
+    found = _ATTACHMENT_PATH.fullmatch(path)
+    if found is None:
+        return None
+    public, asset, event, attachment = found.groups()
+    return AttachmentPath(Holder(asset, event, public is not None), attachment)

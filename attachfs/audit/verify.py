@@ -98,7 +98,7 @@ async def _verified(sized: Sized, policy: ScanPolicy, tell: Tell) -> Finding:
     except (NotFound, Stale) as error:
         verdict, reason = Verdict.MISSING, str(error)
     except BlockedByScan as error:  # the policy that files are read by is stricter
-        bad = info is not None and is_bad(file.estate, info)
+        bad = info is not None and is_bad(file.estate, file.path, info)
         verdict, reason = (Verdict.BAD_SCAN if bad else Verdict.NOT_SCANNED), str(error)
     except AttachfsError as error:
         verdict, reason = Verdict.UNREADABLE, str(error)
@@ -108,7 +108,7 @@ async def _verified(sized: Sized, policy: ScanPolicy, tell: Tell) -> Finding:
 
 def _scanned(file: AttachmentFile, info: Info, policy: ScanPolicy) -> tuple[Verdict, str]:
     """Return what the scan alone makes of an attachment, and why."""
-    if policy is not ScanPolicy.ALLOW and is_bad(file.estate, info):
+    if policy is not ScanPolicy.ALLOW and is_bad(file.estate, file.path, info):
         return Verdict.BAD_SCAN, info.scanned_bad_reason or f"{SCANNED_BAD} under another name"
     if policy is ScanPolicy.REQUIRE_OK and info.scanned_status != SCANNED_OK:
         return Verdict.NOT_SCANNED, info.scanned_status

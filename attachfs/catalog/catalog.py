@@ -14,6 +14,7 @@ from attachfs.archive.attachments import Attachment
 from attachfs.archive.client import Archive
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.models import Info, Record, parse_asset, parse_event
+from attachfs.catalog.bad_digests import BadDigests
 from attachfs.catalog.clock import Clock
 from attachfs.catalog.feed import Feed
 from attachfs.catalog.index import Index
@@ -73,11 +74,14 @@ class Catalog:
         self.negative_ttl_s = negative_ttl_s
         basis = Basis(index, nursery, self._clock, Trouble(), negative_ttl_s, stale_ok_s)
         self.lookups = basis.lookups
+        self._bad = BadDigests(index, self._clock)
         self._records: Memo[Holder, Record] = Memo(
             basis,
             Codec(record_key, lambda record: record.raw, _load_record, _same_record),
             max_entries=_MAX_RECORDS,
             on_change=self._changed,
+            on_first=self._learn,
+            attended=self._bad.holders,
         )
         self._records_at: Memo[tuple[Holder, str], Record] = Memo(
             basis,
@@ -89,7 +93,7 @@ class Catalog:
             ),
             max_entries=_MAX_RECORDS,
         )
-        self._infos = Infos(archive, basis, self)
+        self._infos = Infos(archive, basis, self, self._bad)
         self._newest = NewestEvents(index, self._clock)
         self._pages = Pages(archive, basis, self._records, self._newest, untracked=untracked)
         self._listings = Listings(basis, ttl_s=metadata_ttl_s)
@@ -157,6 +161,7 @@ class Catalog:
             if path not in self._superseded and self._infos.peek(path) is None:
                 self._infos.expire(path)  # it was refused before anybody knew where else to ask
             self._superseded[path] = structs.replace(attachment, on_asset=True)
+            self._bad.learn(path, attachment.record_digests)
         return record
 
     def record_left_s(self, holder: Holder) -> float:
@@ -249,9 +254,32 @@ class Catalog:
         """
         return await self._info_by(self.record, path)
 
+    def digests(self, path: AttachmentPath, info: Info) -> set[str]:
+        """Return every SHA-256 known of an attachment: of `/info`, of its record, of older ones."""
+        found = set() if info.sha256 is None else {info.sha256}
+        known = self._records.known(path.holder)
+        declared = None if known is None else known.value.attachment(path.attachment)
+        if declared is not None:
+            found.update(declared.record_digests)
+        older = self._superseded.get(path)
+        if older is not None:
+            found.update(older.record_digests)
+        return found
+
     def is_bad(self, digest: str) -> bool:
-        """Tell whether an attachment with this SHA-256 was marked SCANNED_BAD anywhere."""
-        return self._infos.is_bad(digest)
+        """Return whether an attachment with this SHA-256 is marked SCANNED_BAD anywhere."""
+        return self._bad.has((digest,))
+
+    def has_bad_twin(self, path: AttachmentPath, info: Info) -> bool:
+        """Return whether another attachment is marked SCANNED_BAD and shares a SHA-256 with this.
+
+        Every SHA-256 known of either counts.
+        """
+        return self._bad.any() and self._bad.has(self.digests(path, info), besides=path)
+
+    def note_bad(self, path: AttachmentPath, info: Info) -> None:
+        """Record that the server called an attachment bad, until its `/info` is asked for again."""
+        self._bad.mark(path, self.digests(path, info))
 
     def expire_all(self) -> None:
         """Believe nothing that can change before it has been asked for again."""
@@ -328,7 +356,14 @@ class Catalog:
             self._newest.note(holder.owner, record.accepted_ns)
         return record
 
+    def _learn(self, holder: Holder, record: Record) -> None:
+        """Record what a record declares of attachments that were found bad before."""
+        for attachment in record.attachments:
+            self._bad.learn(AttachmentPath(holder, attachment.id), attachment.record_digests)
+
     def _changed(self, holder: Holder, old: Record, new: Record | None) -> None:
+        if new is not None and holder in self._bad.holders:
+            self._learn(holder, new)
         for attachment in () if new is None else new.attachments:
             if old.attachment(attachment.id) is None:  # it may have been asked for, and refused
                 self._infos.expire(AttachmentPath(holder, attachment.id))

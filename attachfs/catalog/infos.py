@@ -1,17 +1,16 @@
-"""What `/info` says of attachments, where it is to be had, and which bytes were found bad."""
+"""What `/info` says of attachments, and where it is to be had."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
-
-from cachetools import LRUCache
 
 from attachfs.archive import endpoints
 from attachfs.archive.attachments import Attachment
 from attachfs.archive.client import Archive
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.models import NOT_SCANNED, SCANNED_BAD, Info, parse_info
-from attachfs.catalog.keys import BAD, INFO, info_key
+from attachfs.catalog.bad_digests import BadDigests
+from attachfs.catalog.keys import INFO, info_key
 from attachfs.catalog.memo import Basis, Codec, Memo
 from attachfs.errors import AttachfsError, BadReply, Denied, NotFound, Unauthenticated
 
@@ -20,7 +19,6 @@ from attachfs.errors import AttachfsError, BadReply, Denied, NotFound, Unauthent
 _UNSCANNED_TTL_S: Final = 3600.0
 _SCANNED_TTL_S: Final = 86400.0
 _MAX_INFOS: Final = 8_192
-_MAX_BAD: Final = 100_000
 
 # Whose URL it is: the path's own, that of an event which set it, the asset's, the Blobs API's.
 _OWN: Final = "own"
@@ -39,6 +37,9 @@ class Sources(Protocol):
     async def setters(self, path: AttachmentPath) -> list[Holder]:
         """Return the events that set an attachment on its asset."""
 
+    def digests(self, path: AttachmentPath, info: Info) -> set[str]:
+        """Return every SHA-256 known of an attachment."""
+
 
 class Infos:
     """Know the `/info` of attachments, each asked once and again only for its scan status.
@@ -48,22 +49,15 @@ class Infos:
     blob, and the kind that this server honours goes first from then on.
     """
 
-    def __init__(self, archive: Archive, basis: Basis, sources: Sources) -> None:
+    def __init__(self, archive: Archive, basis: Basis, sources: Sources, bad: BadDigests) -> None:
         self._archive = archive
-        self._index = basis.index
-        self._clock = basis.clock
         self._sources = sources
+        self._bad = bad
         self._infos: Memo[AttachmentPath, Info] = Memo(
             basis,
             Codec(info_key, _dump, _load, _same),
             max_entries=_MAX_INFOS,
         )
-        # Whose /info says so, by SHA-256.
-        self._bad: LRUCache[str, str] = LRUCache(_MAX_BAD)
-        for key in basis.index.keys(BAD, _MAX_BAD):
-            entry = basis.index.get(key)
-            if entry is not None:
-                self._bad[key[len(BAD) :].decode()] = entry.value.decode(errors="replace")
         self._honoured = _OWN
         # Who only walks through names need not look for sizes that nobody has asked for.
         self._any = bool(basis.index.keys(INFO, 1))
@@ -88,10 +82,6 @@ class Infos:
     def peek_many(self, paths: Sequence[AttachmentPath]) -> Mapping[AttachmentPath, Info]:
         """Return what is known of many, without asking."""
         return self._infos.peek_many(paths) if self._any else {}
-
-    def is_bad(self, digest: str) -> bool:
-        """Tell whether an attachment with this SHA-256 was marked SCANNED_BAD anywhere."""
-        return digest in self._bad
 
     def expire(self, path: AttachmentPath) -> None:
         """Ask for a scan status again before it is believed."""
@@ -148,15 +138,10 @@ class Infos:
             return []  # a token may read attachments and not list events
 
     def _note_scan(self, path: AttachmentPath, info: Info) -> None:
-        digest = info.sha256
-        if digest is None:
-            return
         if info.scanned_status == SCANNED_BAD:
-            self._bad[digest] = path.path
-            self._index.put(BAD + digest.encode(), path.path.encode(), self._clock.now_s())
-        elif self._bad.get(digest) == path.path:
-            del self._bad[digest]
-            self._index.delete(BAD + digest.encode())
+            self._bad.mark(path, self._sources.digests(path, info))
+        else:
+            self._bad.clear(path)
 
 
 def _scan_ttl_s(info: Info) -> float:

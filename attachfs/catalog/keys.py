@@ -5,7 +5,7 @@
     i       `/info`
     l       listings: of all assets, of all events, of an asset's events
     n       when an asset's newest event known was accepted
-    b       SHA-256 digests of what was found bad, and where
+    b       what was found bad: a SHA-256 digest, a space, the attachment that says so
     w       whose index it is: the archive's URL and who asked it
 
 An asset's UUID comes first, so that a short id of the view by-name/ is a range of keys.
@@ -37,6 +37,11 @@ def record_at_key(asset: Holder, at_time: str) -> bytes:
 def info_key(path: AttachmentPath) -> bytes:
     """Return the key of an attachment's `/info`."""
     return _key(INFO, path.holder) + pack_uuid(path.attachment)
+
+
+def bad_key(digest: str, path: str) -> bytes:
+    """Return the key of the mark that an attachment puts on a digest; "" where none is known."""
+    return BAD + f"{digest} {path}".encode()
 
 
 def events_key(asset: Holder) -> bytes:

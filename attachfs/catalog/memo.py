@@ -1,6 +1,6 @@
 """Remember answers for a while, refusals for a shorter one, and ask for each just once."""
 
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Container, Hashable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -103,7 +103,8 @@ class Memo(Generic[K, V]):
 
     An answer that is renewed with nothing new stays the same object. Refusals (not found, denied)
     are remembered for a while; other failures are not. `on_change(key, old, new)` is told of what
-    is no longer as it was; `new` is None where it has gone.
+    is no longer as it was; `new` is None where it has gone. `on_first(key, value)` is told of the
+    first answer for a key in `attended`.
     """
 
     def __init__(
@@ -113,11 +114,15 @@ class Memo(Generic[K, V]):
         *,
         max_entries: int,
         on_change: Callable[[K, V, V | None], None] = lambda _key, _old, _new: None,
+        on_first: Callable[[K, V], None] = lambda _key, _value: None,
+        attended: Container[K] = (),
     ) -> None:
         self._flights: Flights[K, V] = Flights(basis.nursery)
         self._basis = basis
         self._codec = codec
         self._on_change = on_change
+        self._on_first = on_first
+        self._attended = attended
         self._parsed: LRUCache[K, Known[V]] = LRUCache(max_entries)
         self._refusals: LRUCache[K, _Refusal] = LRUCache(max_entries)
         self._expired: LRUCache[K, float] = LRUCache(max_entries)
@@ -202,8 +207,11 @@ class Memo(Generic[K, V]):
                 self._basis.index.put(self._codec.pack(key), data, at_s)
         self._parsed[key] = Known(value, at_s)
         self._refusals.pop(key, None)
-        if known is not None and known.value is not value:
-            self._on_change(key, known.value, value)
+        if known is not None:
+            if known.value is not value:
+                self._on_change(key, known.value, value)
+        elif key in self._attended:
+            self._on_first(key, value)
         return value
 
     def unknown(self, answers: Sequence[tuple[K, bytes]]) -> list[Update[K, V]]:
@@ -243,6 +251,10 @@ class Memo(Generic[K, V]):
                 self._parsed.pop(key, None)
                 if old is not None:
                     self._on_change(key, old, self.peek(key))
+                elif key in self._attended:
+                    first = self.peek(key)
+                    if first is not None:
+                        self._on_first(key, first)
             if self._refusals:
                 self._refusals.pop(key, None)
 

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Final, Self
 
-from attachfs.archive.endpoints import attachment_url
+from attachfs.archive.endpoints import ScanPolicy, attachment_url
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.models import Info
 from attachfs.content.reader import Reader
@@ -24,9 +24,11 @@ _PUBLIC: Final = View(PUBLIC_ASSETS)
 class AttachmentHandle:
     """Read an open attachment."""
 
-    __slots__ = ("_gone", "_reader")
+    __slots__ = ("_file", "_gone", "_info", "_reader")
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, file: "AttachmentFile", info: Info, reader: Reader) -> None:
+        self._file = file
+        self._info = info
         self._reader = reader
         self._gone: Stale | None = None
 
@@ -56,6 +58,9 @@ class AttachmentHandle:
                 return await self._reader.read(offset, size_bytes)
             except NotFound as error:
                 self._gone = Stale(f"gone since it was opened: {error}")
+            except BlockedByScan:
+                self._file.note_blocked(self._info)
+                raise
         raise self._gone.with_traceback(None)
 
     def close(self) -> None:
@@ -111,18 +116,31 @@ class AttachmentFile(InfoFile):
     async def open(self) -> AttachmentHandle:
         """Return a handle, once the right is confirmed and scan and digests raise no objection."""
         info = await self.estate.catalog.confirmed_info(self.path)
-        refusal = scan_refusal(self.estate, info)
+        refusal = scan_refusal(self.estate, self.path, info)
         if refusal is not None:
             error = BlockedByScan(f"{self.path.path}: {refusal}")
             self.estate.content.note_failure(self.path, error)
             raise error
-        return AttachmentHandle(self.estate.content.open(self.path, self.expected(info)))
+        reader = self.estate.content.open(self.path, self.expected(info))
+        return AttachmentHandle(self, info, reader)
 
     async def fetch_ahead(self) -> None:
         """Fetch the bytes for whoever opens this next; raises what `open` and reading raise."""
         info = await self.estate.catalog.confirmed_info(self.path)
-        if scan_refusal(self.estate, info) is None:
-            await self.estate.content.fetch_ahead(self.path, self.expected(info))
+        if scan_refusal(self.estate, self.path, info) is None:
+            try:
+                await self.estate.content.fetch_ahead(self.path, self.expected(info))
+            except BlockedByScan:
+                self.note_blocked(info)
+                raise
+
+    def note_blocked(self, info: Info) -> None:
+        """Record that the server refused the bytes for their scan, newer than the one in `/info`.
+
+        Only a server that was asked for whatever is not bad says by this that they are.
+        """
+        if self.estate.policy is ScanPolicy.BLOCK_BAD:
+            self.estate.catalog.note_bad(self.path, info)
 
     async def xattrs(self) -> Mapping[str, bytes]:
         """Return what `/info` says, what the bytes are verified by and what went wrong last."""

@@ -1,11 +1,12 @@
 """Decide what the malware scan lets pass (contract section 3.3, design section 2)."""
 
 from attachfs.archive.endpoints import ScanPolicy
+from attachfs.archive.identities import AttachmentPath
 from attachfs.archive.models import SCANNED_BAD, SCANNED_OK, Info
 from attachfs.tree.nodes import Estate
 
 
-def scan_refusal(estate: Estate, info: Info) -> str | None:
+def scan_refusal(estate: Estate, path: AttachmentPath, info: Info) -> str | None:
     """Return why the scan policy forbids to read an attachment; None where it does not.
 
     Bytes that were found bad under one name are bad under every other.
@@ -15,15 +16,13 @@ def scan_refusal(estate: Estate, info: Info) -> str | None:
     if info.scanned_status == SCANNED_BAD:
         reason = info.scanned_bad_reason
         return f"{SCANNED_BAD}: {reason}" if reason else SCANNED_BAD
-    if is_bad(estate, info):
+    if estate.catalog.has_bad_twin(path, info):
         return f"{SCANNED_BAD} under another name"
     if estate.policy is ScanPolicy.REQUIRE_OK and info.scanned_status != SCANNED_OK:
         return f"{info.scanned_status}, and --scan-policy is require-ok"
     return None
 
 
-def is_bad(estate: Estate, info: Info) -> bool:
-    """Tell whether a scan found an attachment's bytes bad, under whatever name."""
-    if info.scanned_status == SCANNED_BAD:
-        return True
-    return info.sha256 is not None and estate.catalog.is_bad(info.sha256)
+def is_bad(estate: Estate, path: AttachmentPath, info: Info) -> bool:
+    """Return whether a scan found an attachment's bytes bad, under whatever name."""
+    return info.scanned_status == SCANNED_BAD or estate.catalog.has_bad_twin(path, info)

@@ -106,7 +106,7 @@ class SumsFile(File):
     def _line(self, attachment: Attachment, name: str, info: Info) -> _Line:
         # The record's word goes first: where /info disagrees the check is to fail.
         digest = next(iter(attachment.record_digests), info.sha256)
-        refusal = scan_refusal(self.estate, info)
+        refusal = scan_refusal(self.estate, self._path(attachment), info)
         if digest is None:
             refusal = refusal or "no SHA-256 is declared"
         elif not is_sha256(digest):  # a stranger's text: it must not make lines of its own

@@ -1,0 +1,113 @@
+"""Which SHA-256 digests the malware scan found bad, and which attachments say so."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from attachfs.archive.identities import AttachmentPath, Holder, attachment_path
+from attachfs.catalog.clock import Clock
+from attachfs.catalog.index import Index
+from attachfs.catalog.keys import BAD, bad_key
+
+_MAX_ENTRIES: Final = 100_000
+
+
+class BadDigests:
+    """Record what the scan found bad: a digest is bad while at least one attachment says so.
+
+    Each attachment marked SCANNED_BAD vouches for every digest that is known of it, also for one
+    that a record declares later, until its own `/info` takes the mark back. The marks are kept in
+    the index. Beyond 100,000 pairs of digest and attachment, the attachments marked first go.
+    """
+
+    def __init__(self, index: Index, clock: Clock) -> None:
+        self._index = index
+        self._clock = clock
+        # The digests of each attachment marked bad, by its path; "" stands for the mark alone.
+        self._digests: dict[str, set[str]] = {}
+        self._paths: dict[str, set[str]] = {}  # and the other way round
+        self._entries = 0
+        self._holders: Counter[Holder] = Counter()
+        self._load()
+
+    @property
+    def holders(self) -> Counter[Holder]:
+        """The assets and events with attachments marked bad, which `learn` waits to hear of."""
+        return self._holders
+
+    def any(self) -> bool:
+        """Return whether anything was found bad at all."""
+        return bool(self._digests)
+
+    def has(self, digests: Iterable[str], *, besides: AttachmentPath | None = None) -> bool:
+        """Return whether one of these digests is bad, by the word of others than `besides`."""
+        for digest in digests:
+            paths = self._paths.get(digest)
+            if paths and (besides is None or paths != {besides.path}):
+                return True
+        return False
+
+    def mark(self, path: AttachmentPath, digests: Iterable[str]) -> None:
+        """Record that an attachment, of which these digests are known, is marked SCANNED_BAD."""
+        self._add(path.path, {"", *digests})
+
+    def learn(self, path: AttachmentPath, digests: Iterable[str]) -> None:
+        """Record more digests of an attachment, where that is marked SCANNED_BAD."""
+        if path.path in self._digests:
+            self._add(path.path, digests)
+
+    def clear(self, path: AttachmentPath) -> None:
+        """Record that an attachment is not marked SCANNED_BAD (any more)."""
+        for digest in self._forget(path.path):
+            self._index.delete(bad_key(digest, path.path))
+
+    def _load(self) -> None:
+        for key in self._index.keys(BAD, _MAX_ENTRIES):
+            digest, separator, path = key[len(BAD) :].decode(errors="replace").partition(" ")
+            if separator:
+                self._remember(path, digest)
+                continue
+            entry = self._index.get(key)  # of an earlier version: one attachment a digest
+            if digest and entry is not None:
+                self._index.delete(key)
+                self._add(entry.value.decode(errors="replace"), {digest})
+
+    def _add(self, path: str, digests: Iterable[str]) -> None:
+        for digest in digests:
+            if self._remember(path, digest):
+                self._index.put(bad_key(digest, path), b"", self._clock.now_s())
+        while self._entries > _MAX_ENTRIES and len(self._digests) > 1:
+            self._forget(next(iter(self._digests)))
+
+    def _remember(self, path: str, digest: str) -> bool:
+        """Return whether a pair is new."""
+        digests = self._digests.get(path)
+        if digests is None:
+            digests = self._digests[path] = set()
+            parsed = attachment_path(path)
+            if parsed is not None:
+                self._holders[parsed.holder] += 1
+        if digest in digests:
+            return False
+        digests.add(digest)
+        if digest:
+            self._paths.setdefault(digest, set()).add(path)
+        self._entries += 1
+        return True
+
+    def _forget(self, path: str) -> set[str]:
+        """Take back all that an attachment says; return its digests."""
+        digests = self._digests.pop(path, None)
+        if digests is None:
+            return set()
+        self._entries -= len(digests)
+        for digest in digests - {""}:
+            self._paths[digest].discard(path)
+            if not self._paths[digest]:
+                del self._paths[digest]
+        parsed = attachment_path(path)
+        if parsed is not None:
+            self._holders[parsed.holder] -= 1
+            if not self._holders[parsed.holder]:
+                del self._holders[parsed.holder]
+        return digests
