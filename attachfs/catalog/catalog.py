@@ -151,10 +151,20 @@ class Catalog:
         """
         known = self._records_at.known((asset, at_time))
         final = known is not None and self._is_after(known.at_s, at_ns)
+        return await self._record_at(asset, at_time, max_age_s=inf if final else None)
+
+    async def confirmed_record_at(self, asset: Holder, at_time: str) -> Record:
+        """Return the same of an asset that may be seen now, confirmed as `confirmed_record` is."""
+        return await self._record_at(asset, at_time, strict=True)
+
+    async def _record_at(
+        self, asset: Holder, at_time: str, *, max_age_s: float | None = None, strict: bool = False
+    ) -> Record:
         record = await self._records_at.get(
             (asset, at_time),
             lambda: self._archive.ask(endpoints.record(asset, at_time=at_time)),
-            max_age_s=inf if final else self.metadata_ttl_s,
+            max_age_s=self.metadata_ttl_s if max_age_s is None else max_age_s,
+            strict=strict,
         )
         for attachment in record.attachments:
             path = AttachmentPath(asset, attachment.id)

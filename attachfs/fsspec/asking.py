@@ -162,7 +162,7 @@ async def _described(path: str, node: Node) -> Details:
     attrs = await node.attrs()
     details = _details(path, node, attrs)
     if isinstance(node, InfoFile):
-        details |= _of_info(await node.estate.catalog.visible_info(node.path))
+        details |= _of_info(await node.estate.catalog.confirmed_info(node.path))
         details["identity"] = node.path.path
     return details
 

@@ -143,8 +143,11 @@ class AttachmentFile(InfoFile):
             self.estate.catalog.note_bad(self.path, info)
 
     async def xattrs(self) -> Mapping[str, bytes]:
-        """Return what `/info` says, what the bytes are verified by and what went wrong last."""
-        info = await self.estate.catalog.info(self.path)
+        """Return what `/info` says, what the bytes are verified by and what went wrong last.
+
+        The right to read is confirmed as for `open`: they tell what is in the file.
+        """
+        info = await self.estate.catalog.confirmed_info(self.path)
         return attachment_xattrs(
             info,
             verified_by=self.expected(info).verified_by,
@@ -229,10 +232,7 @@ class RecordFile(File):
 
     async def open(self) -> Handle:
         """Return a handle on the JSON, once it is known that it may be read now."""
-        catalog = self.estate.catalog
-        if self.place.view.moment:
-            return BytesHandle((await self.place.record(catalog)).raw)
-        return BytesHandle((await catalog.confirmed_record(self.place.holder)).raw)
+        return BytesHandle((await self.place.confirmed_record(self.estate.catalog)).raw)
 
 
 def everywhere(holder: Holder) -> Place:

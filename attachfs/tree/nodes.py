@@ -165,7 +165,7 @@ class File(Node):
         """Return a handle; raises where this path and token may not read it now."""
 
     async def xattrs(self) -> Mapping[str, bytes]:
-        """Return the extended attributes by their full names."""
+        """Return the extended attributes by their full names; raises as `open` does."""
         return {}
 
 

@@ -72,6 +72,13 @@ class Place(NamedTuple):
             return await catalog.record(self.holder)
         return await catalog.record_at(self.holder, past.at_time, past.at_ns)
 
+    async def confirmed_record(self, catalog: Catalog) -> Record:
+        """Return the same once it is confirmed that it may be seen now."""
+        past = self.past
+        if past is None:
+            return await catalog.confirmed_record(self.holder)
+        return await catalog.confirmed_record_at(self.holder, past.at_time)
+
     def known_record(self, catalog: Catalog) -> Record | None:
         """Return the record as last seen, without asking."""
         past = self.past

@@ -10,7 +10,7 @@ from attachfs.archive.attachments import Attachment
 from attachfs.archive.digests import is_sha256
 from attachfs.archive.identities import AttachmentPath
 from attachfs.archive.models import Info, Record
-from attachfs.errors import AttachfsError, Denied, NotFound
+from attachfs.errors import AttachfsError, Denied, NotFound, Unauthenticated
 from attachfs.tree.attrs import Attrs
 from attachfs.tree.files import holder_mtime_ns
 from attachfs.tree.names import SUMS
@@ -61,7 +61,7 @@ class SumsFile(File):
 
     async def open(self) -> Handle:
         """Return a handle on the text as it is now."""
-        return BytesHandle(await self._text())
+        return BytesHandle(await self._text(confirmed=True))
 
     def may_exist(self, record: Record, infos: Mapping[AttachmentPath, Info]) -> bool:
         """Tell, by what is known, whether something here may be readable."""
@@ -71,8 +71,12 @@ class SumsFile(File):
                 return True
         return False
 
-    async def _text(self) -> bytes:
-        record = await self.place.record(self.estate.catalog)
+    async def _text(self, *, confirmed: bool = False) -> bytes:
+        """Return the text; `confirmed`, of what may be read now."""
+        catalog = self.estate.catalog
+        find = self.place.confirmed_record if confirmed else self.place.record
+        ask = catalog.confirmed_info if confirmed else catalog.info
+        record = await find(catalog)
         names = await self.place.names_of_many(record)
         lines: list[_Line] = []
         failures: list[AttachfsError] = []
@@ -82,12 +86,16 @@ class SumsFile(File):
             name = names[attachment.id]
             async with limit:
                 try:
-                    info = await self.estate.catalog.info(self._path(attachment))
-                except (Denied, NotFound):
-                    lines.append(_Line(name, None, "it cannot be read"))
+                    info = await ask(self._path(attachment))
                 except AttachfsError as error:
-                    failures.append(error)
-                    nursery.cancel_scope.cancel()
+                    # A token that is refused altogether says nothing of this attachment.
+                    if isinstance(error, Denied | NotFound) and not isinstance(
+                        error, Unauthenticated
+                    ):
+                        lines.append(_Line(name, None, "it cannot be read"))
+                    else:
+                        failures.append(error)
+                        nursery.cancel_scope.cancel()
                 else:
                     lines.append(self._line(attachment, name, info))
 

@@ -11,13 +11,22 @@ from trio.testing import MockClock
 
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.catalog.catalog import Catalog
-from attachfs.errors import AttachfsError, Busy, Denied, NotFound, Unauthenticated, Unreachable
+from attachfs.errors import (
+    AttachfsError,
+    Busy,
+    Denied,
+    NotFound,
+    ServerFault,
+    Unauthenticated,
+    Unreachable,
+)
 from tests.catalog.collections import uuid
 from tests.catalog.service import Service
 from tests.support.archives import ATTACHMENT, OTHER, index_in_memory, said, scripted, sha256
 
 _TTL_S = 60.0
 _STALE_OK_S = 3600.0
+_THEN = ("2010-01-01T00:00:00Z", 1_262_304_000 * 10**9)
 _REFUSALS = [(401, Unauthenticated), (403, Denied), (404, NotFound)]
 
 
@@ -111,6 +120,46 @@ async def test_a_refusal_ends_a_right_once_it_is_asked_for(
         autojump_clock.jump(6)
         with pytest.raises((Unreachable, kind)):
             await catalog.confirmed_info(path)
+
+
+async def test_a_record_of_the_past_is_confirmed_like_one_of_today(
+    nursery: trio.Nursery, autojump_clock: MockClock, service: _Attached
+) -> None:
+    """It cannot change, and so is never asked for again to be listed; who reads it has to ask."""
+    async with _catalog(service, nursery) as catalog:
+        await catalog.record_at(service.holder, *_THEN)
+        service.took()
+        await catalog.confirmed_record_at(service.holder, _THEN[0])
+        autojump_clock.jump(_TTL_S)
+        await catalog.record_at(service.holder, *_THEN)
+        assert service.took() == []
+        for _ in range(2):
+            await catalog.confirmed_record_at(service.holder, _THEN[0])
+        assert service.took() == [service.holder.path]
+
+
+@pytest.mark.parametrize(("status", "kind"), [*_REFUSALS, (500, ServerFault)])
+async def test_what_a_server_answers_ends_the_right_to_a_record_of_the_past(
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    service: _Attached,
+    status: int,
+    kind: type[AttachfsError],
+) -> None:
+    """One out of reach does not, for as long as the user allowed."""
+    async with _catalog(service, nursery) as catalog:
+        await catalog.record_at(service.holder, *_THEN)
+        autojump_clock.jump(_TTL_S)
+        service.trouble = _away
+        await catalog.confirmed_record_at(service.holder, _THEN[0])
+        autojump_clock.jump(6)
+        service.status = status
+        with pytest.raises(kind):
+            await catalog.confirmed_record_at(service.holder, _THEN[0])
+        service.status = 200
+        autojump_clock.jump(_STALE_OK_S)
+        with pytest.raises((Unreachable, kind)):
+            await catalog.confirmed_record_at(service.holder, _THEN[0])
 
 
 async def test_a_slow_server_is_waited_for(

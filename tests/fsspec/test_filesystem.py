@@ -64,6 +64,28 @@ def test_directories_are_listed(fs: ArchivistFileSystem) -> None:
     assert all(one["size"] is not None for one in fs.ls(_CONTAINER))
 
 
+def test_what_is_in_files_needs_a_right_that_holds_now(
+    archive: Steering, options: dict[str, Any]
+) -> None:
+    """Bytes, and what `/info` says, of every file of every view, cached or not."""
+    fs = ArchivistFileSystem(**options, metadata_ttl="0s")
+    tops = ["assets", "by-name", "as-of/2023-04-30/assets"]
+    paths = [path for top in tops for path in fs.find(top)]
+    known = {
+        path: (fs.info(path), fs.cat(path))
+        for path in paths
+        if "SCANNED_BAD" not in str(fs.info(path))
+    }
+    assert len(known) > 100
+    archive.fail_next(path_regex="^/archivist/", status=403, times=10**6)
+    for path, (info, _) in known.items():
+        with pytest.raises(PermissionError):
+            fs.cat_file(path)
+        if "info" in info:
+            with pytest.raises(PermissionError):
+                fs.info(path)
+
+
 def test_a_path_may_begin_with_a_slash(fs: ArchivistFileSystem) -> None:
     """It is the same path, by the same name, also in patterns and URLs."""
     assert fs.glob("/*") == fs.glob("*") == fs.ls("/", detail=False) == fs.ls("", detail=False)

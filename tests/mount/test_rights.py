@@ -3,12 +3,15 @@
 import errno
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from attachfs.demo.estate import SAMPLE
+from tests.support.clocks import Clocks
 from tests.support.mounts import Mount, Steering
 from tests.support.outcomes import until
 
@@ -117,6 +120,142 @@ def test_a_right_that_was_withdrawn_ends(mount: Callable[..., Mount], archive: S
     assert other.read_bytes()
     archive.edit("assets", other.parent.name, delete=True)
     assert _errno_of(other.read_bytes) == "ENOENT"
+
+
+# Between the changes of the sample estate, so that what was superseded is among what is there.
+_MOMENTS = ["2023-04-30", "2024-06-15T12:00:00Z"]
+_TOPS = ["assets", "by-name", "publicassets", *(f"as-of/{time}/assets" for time in _MOMENTS)]
+_KINDS = ("asset.json", "event.json", "SHA256SUMS", ".info.json", "")
+_PASSED_S = 61
+_EVERYTHING = 10**6
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a file tells: its bytes, or the errno of opening it, and its extended attributes."""
+
+    content: bytes | str
+    xattrs: dict[str, bytes]
+
+
+def _files(mounted: Mount) -> Iterator[Path]:
+    """Return every file of every view, relative to the mount."""
+    for top in _TOPS:
+        for directory, _, names in os.walk(mounted.path / top, onerror=_not_yet_there):
+            for name in names:
+                yield Path(directory, name).relative_to(mounted.path)
+
+
+def _not_yet_there(error: OSError) -> None:
+    if error.errno != errno.ENOENT or "/as-of/" not in error.filename:
+        raise error
+
+
+def _said(path: Path) -> _Said:
+    try:
+        content: bytes | str = path.read_bytes()
+    except OSError as error:
+        content = errno.errorcode[error.errno or 0]
+    return _Said(content, {name: os.getxattr(path, name) for name in os.listxattr(path)})
+
+
+def _kind(path: Path) -> str:
+    return next(kind for kind in _KINDS if path.name.endswith(kind))
+
+
+@contextmanager
+def _looked_up(paths: Iterator[Path] | list[Path]) -> Iterator[dict[Path, Path]]:
+    """Offer names by which files are opened without a lookup: the kernel knows them already."""
+    descriptors = {path: os.open(path, os.O_PATH) for path in paths}
+    try:
+        yield {path: Path(f"/proc/self/fd/{number}") for path, number in descriptors.items()}
+    finally:
+        for number in descriptors.values():
+            os.close(number)
+
+
+def _told(path: Path, names: dict[str, bytes]) -> set[str]:
+    """Return by what a path, which may not be read, tells something all the same."""
+    told = set()
+    if isinstance(_outcome(path.read_bytes), bytes):
+        told.add("open")
+    told |= {name for name in names if isinstance(_outcome(lambda: os.getxattr(path, name)), bytes)}  # noqa: B023
+    if names and _outcome(lambda: os.listxattr(path)) not in ("EACCES", "ENOENT"):
+        told.add("listxattr")
+    return told
+
+
+def _outcome(action: Callable[[], object]) -> object:
+    try:
+        return action()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+
+
+@pytest.mark.parametrize(
+    ("when", "status"),
+    [
+        *(("running", status) for status in (401, 403, 404)),
+        *(("mounted anew", status) for status in (401, 403, 404)),
+        ("mounted anew, looked up", 403),
+    ],
+)
+def test_a_right_that_was_withdrawn_ends_for_every_file_and_xattr_of_every_view(
+    mount: Callable[..., Mount], archive: Steering, clocks: Clocks, when: str, status: int
+) -> None:
+    """Within the lifetime of 60 s, cached or not, in the mount that has read them and in the next.
+
+    Files are opened by inodes that the kernel knows, and by name. A server that answers again is
+    believed again.
+    """
+    archive.switch(asset_url_serves_superseded=True)
+    public = f"{archive.url}/archivist/publicassets/{SAMPLE['asset:conformity']}"
+    options = ("--public-asset", public, "--negative-ttl", "0.1s")  # the kernel's clock goes on
+    mounted = mount(*options, program=clocks.program())
+    mounted.expected_warnings.add("SCANNED_BAD")
+    known = {path: _said(mounted.path / path) for path in _files(mounted)}
+    _check_that_the_table_is_whole(known)
+    if when != "running":
+        mounted.end()
+        clocks.advance(_PASSED_S)
+        mounted = mount(*options, program=clocks.program())
+    mounted.expected_warnings |= {f"the server answered {status}", "SCANNED_BAD"}
+    root = mounted.path
+    with _looked_up([] if when == "mounted anew" else [root / path for path in known]) as opened:
+        archive.fail_next(path_regex="^/archivist/", status=status, times=_EVERYTHING)
+        if when == "running":
+            for path, said in known.items():
+                assert _said(opened[root / path]) == said, path
+        clocks.advance(_PASSED_S)
+        told = {
+            (path, name)
+            for path, said in known.items()
+            for name in _told(opened.get(root / path, root / path), said.xattrs)
+            | _told(root / path, {})
+        }
+    assert not told
+    archive.reset()
+    clocks.advance(1)
+    for path, said in known.items():
+        assert _said(root / path) == said, path
+
+
+def _check_that_the_table_is_whole(known: dict[Path, _Said]) -> None:
+    """Every kind of file is there in every view, of assets and of events, with what it tells."""
+    met = {(top, "events" in path.parts, _kind(path)) for path in known for top in _TOPS
+           if path.is_relative_to(top)}  # fmt: skip
+    for top in _TOPS:
+        for of_event in (False, True):
+            record = "event.json" if of_event else "asset.json"
+            wanted = {record, "SHA256SUMS", ".info.json", ""}
+            assert {kind for where, event, kind in met if (where, event) == (top, of_event)} == (
+                wanted
+            ), (top, of_event)
+    for path, said in known.items():
+        if _kind(path) == "":
+            assert {"user.archivist.info", "user.archivist.verified_by"} <= set(said.xattrs), path
+    refused = {said.content for said in known.values() if isinstance(said.content, str)}
+    assert refused == {"EACCES"}  # the bad one
 
 
 def test_impossible_names_cost_no_request(shared: Mount, shared_archive: Steering) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from attachfs.archive.endpoints import ScanPolicy
 from attachfs.archive.identities import Holder
-from attachfs.errors import Denied, NotFound, ServerFault
+from attachfs.errors import Denied, NotFound, ServerFault, Unauthenticated
 from tests.support.archives import OTHER, Mounted, declared, sha256, uuid_in
 from tests.support.estates import BLOB_PATHS, INFO_PATHS, Estate
 from tests.support.trees import ls, read, stat
@@ -115,6 +115,19 @@ async def test_trouble_is_an_error_and_never_a_shorter_file(estate: Estate) -> N
         with pytest.raises(ServerFault):
             await read(mounted.fs, f"{holder.path}/SHA256SUMS")
         assert len(await _lines(mounted, holder)) == 2
+
+
+async def test_a_token_that_is_refused_is_an_error_and_no_comment(
+    estate: Estate, expected_warnings: set[str]
+) -> None:
+    """It says nothing of the attachments."""
+    expected_warnings.add("401")
+    holder, _ = estate.asset(b"one", b"two")
+    async with estate.mounted() as mounted:
+        await ls(mounted.fs, holder.path)
+        estate.demo.fail_next(path_regex=INFO_PATHS, status=401, times=8)
+        with pytest.raises(Unauthenticated):
+            await stat(mounted.fs, f"{holder.path}/SHA256SUMS")
 
 
 async def test_the_file_is_absent_where_there_is_nothing_to_check(estate: Estate) -> None:
