@@ -32,6 +32,7 @@
        |- NotMounted                  13
        |- MountpointBusy             14
        |- MountTrouble                15
+       |  `- MountHung                15
        |- NoCredentials               20
        |- CredentialsExposed          21
        |- CredentialsUnusable         22
@@ -283,6 +284,10 @@ class MountTrouble(SetupError):
     """Say that a mount does not answer another command, or cannot do what it asks."""
 
     exit_code = 15
+
+
+class MountHung(MountTrouble):
+    """Say that the process of a mount lives and does not answer."""
 
 
 class NoCredentials(SetupError):

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from attachfs.catalog.index_files import IndexFile
     from attachfs.content.stored_files import StoredFile
 
-_TIMEOUT_S: Final = 5.0
 _DAY_S: Final = 86400
 _AGES: Final = (("day", _DAY_S), ("week", 7 * _DAY_S), ("month", 30 * _DAY_S))
 
@@ -196,17 +195,22 @@ def _object(digest: str, file: "StoredFile") -> Mapping[str, Any]:
 
 def _mounts_using(directory: Path) -> list[Path]:
     """Return the mounts of this user's that use a cache directory, as far as they answer."""
-    from contextlib import suppress
-
     from attachfs.cli.mounts import our_mounts
-    from attachfs.errors import NotMounted, SetupError
-    from attachfs.mount.control import ask
+    from attachfs.errors import MountTrouble, NotMounted, SetupError
+    from attachfs.mount.client import ANSWER_S, ask_all
+    from attachfs.mount.mounts import absolute
 
-    using = []
-    with suppress(NotMounted):
-        for mountpoint in our_mounts():
-            with suppress(SetupError):
-                answer = ask(mountpoint, {"command": "status"}, timeout_s=_TIMEOUT_S)
-                if Path(answer["cache"]["directory"]).resolve() == directory.resolve():
-                    using.append(mountpoint)
-    return using
+    def is_it(answer: Mapping[str, Any] | SetupError) -> bool:
+        try:
+            return not isinstance(answer, SetupError) and (
+                absolute(Path(answer["cache"]["directory"])) == absolute(directory)
+            )
+        except MountTrouble:  # the cache of that mount is on a disk that hangs
+            return False
+
+    try:
+        mounts = our_mounts()
+    except NotMounted:
+        return []
+    answers = ask_all(mounts, {"command": "status"}, timeout_s=ANSWER_S)
+    return [mount for mount, answer in zip(mounts, answers, strict=True) if is_it(answer)]

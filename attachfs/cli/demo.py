@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from attachfs.cli.mounts import complete_directory
-from attachfs.cli.parameters import AbsolutePath
+from attachfs.cli.mounts import UntouchedPath, complete_directory
 from attachfs.errors import MountpointMissing
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("demo")
 @click.argument(
-    "mountpoint", type=AbsolutePath(), required=False, shell_complete=complete_directory
+    "mountpoint", type=UntouchedPath(), required=False, shell_complete=complete_directory
 )
 def command(*, mountpoint: Path | None) -> None:
     """Mount a sample archive on MOUNTPOINT until Ctrl-C.
@@ -30,14 +29,15 @@ def command(*, mountpoint: Path | None) -> None:
     from attachfs.archive.credentials import TokenFile
     from attachfs.cli.embedded import run_embedded
     from attachfs.cli.logs import configure
-    from attachfs.mount.mountpoint import absolute, check, check_fuse
+    from attachfs.mount.mountpoint import check, check_fuse
+    from attachfs.mount.mounts import absolute, mounted_at
     from attachfs.mount.session import run
 
     check_fuse()
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="attachfs-demo-")))
         target = absolute(mountpoint or scratch / "evidence")
-        if not target.exists():
+        if mounted_at(target) is None and not target.exists():
             _make(target)
             stack.callback(target.rmdir)
         check(target)
@@ -71,7 +71,8 @@ def _make(directory: Path) -> None:
 
 def _take_down(mountpoint: Path) -> None:
     """Unmount what a crash would leave mounted: a demonstration has no readers to warn."""
-    from attachfs.mount.mountpoint import mounted_at, unmount
+    from attachfs.mount.mountpoint import unmount
+    from attachfs.mount.mounts import mounted_at
 
     if mounted_at(mountpoint) is not None:
         unmount(mountpoint)

@@ -107,7 +107,7 @@ def worker(
 
 def _place(text: str) -> tuple[Path | None, str]:
     """Return the mount point that a path is below, if it is, and the path in the tree."""
-    from attachfs.mount.mountpoint import locate
+    from attachfs.mount.mounts import locate
     from attachfs.tree.names import VIEWS
 
     if not text:  # as a variable that is not set; the current directory is `.`
@@ -143,7 +143,7 @@ def _ask(mountpoint: Path, job: "Job", on_event: Callable[["Event"], None]) -> N
     import msgspec
 
     from attachfs.audit.jobs import parse_event
-    from attachfs.mount.control import ask_long
+    from attachfs.mount.client import ask_long
 
     request = {"command": "job", "job": msgspec.to_builtins(job)}
     for value in ask_long(mountpoint, request):

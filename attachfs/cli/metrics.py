@@ -26,7 +26,7 @@ def command(*, mountpoint: Path | None) -> None:
     same over HTTP. docs/metrics.md says what each means.
     """
     from attachfs.errors import UsageError
-    from attachfs.mount.control import ask
+    from attachfs.mount.client import ask
 
     if mountpoint is None:
         mounts = our_mounts()

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attachfs.cli.fstab import flags
-from attachfs.cli.mounts import complete_directory
+from attachfs.cli.mounts import UntouchedPath, complete_directory
 from attachfs.cli.options import archive_options, configurable, mount_options, option
-from attachfs.cli.parameters import AbsolutePath
 from attachfs.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class _MountCommand(click.Command):
 
 @click.command("mount", cls=_MountCommand)
 @click.argument(
-    "mountpoint", type=AbsolutePath(), required=False, shell_complete=complete_directory
+    "mountpoint", type=UntouchedPath(), required=False, shell_complete=complete_directory
 )
 @archive_options
 @mount_options
@@ -75,7 +74,8 @@ def command(
     from attachfs.access.cache_directory import make_cache
     from attachfs.cli.chosen import settings
     from attachfs.mount.daemon import run_in_background
-    from attachfs.mount.mountpoint import absolute, check, check_fuse
+    from attachfs.mount.mountpoint import check, check_fuse
+    from attachfs.mount.mounts import absolute
     from attachfs.mount.ownership import Presentation
 
     given = mountpoint or _configured_mountpoint(context)

@@ -51,7 +51,7 @@ def complete_directory(
 def _mountpoints(incomplete: str, *, otherwise: str) -> "list[CompletionItem[str]]":
     from click.shell_completion import CompletionItem
 
-    from attachfs.mount.mountpoint import attachfs_mounts
+    from attachfs.mount.mounts import attachfs_mounts
 
     ours = [str(path) for path, owner in attachfs_mounts().items() if owner == os.getuid()]
     matching = [path for path in ours if path.startswith(incomplete)]
@@ -63,7 +63,7 @@ def _mountpoints(incomplete: str, *, otherwise: str) -> "list[CompletionItem[str
 def our_mounts() -> list[Path]:
     """Return the mount points of this user's mounts; raises `NotMounted` where there are none."""
     from attachfs.errors import NotMounted
-    from attachfs.mount.mountpoint import attachfs_mounts
+    from attachfs.mount.mounts import attachfs_mounts
 
     ours = [mountpoint for mountpoint, owner in attachfs_mounts().items() if owner == os.getuid()]
     if not ours:
@@ -77,7 +77,7 @@ def our_mount_around(path: Path) -> tuple[Path, str]:
     Raises `NotMounted` where there is none, or it is another user's.
     """
     from attachfs.errors import NotMounted
-    from attachfs.mount.mountpoint import attachfs_mounts, locate
+    from attachfs.mount.mounts import attachfs_mounts, locate
 
     mountpoint, rest = locate(path)
     owner = attachfs_mounts().get(mountpoint)

@@ -54,7 +54,7 @@ def _chosen(paths: tuple[Path, ...]) -> list[tuple[Path, str]]:
 
 def _refresh(mountpoint: Path, path: str) -> None:
     from attachfs.errors import UsageError
-    from attachfs.mount.control import ask
+    from attachfs.mount.client import ask
 
     try:
         ask(mountpoint, {"command": "refresh", "path": path}, timeout_s=_TIMEOUT_S)

@@ -15,7 +15,6 @@ from attachfs.cli.mounts import (
 from attachfs.cli.parameters import show_size
 from attachfs.wording import printable, rough_duration, rough_size
 
-_TIMEOUT_S: Final = 10.0
 _SOURCES: Final = ("memory", "disk", "shared", "shared_store", "archive")
 
 
@@ -33,17 +32,16 @@ def command(*, mountpoint: Path | None, as_json: bool) -> None:
     import json
 
     from attachfs.errors import SetupError
-    from attachfs.mount.control import ask
+    from attachfs.mount.client import ANSWER_S, ask_all
 
     mounts = our_mounts() if mountpoint is None else [our_mount_around(mountpoint)[0]]
     answers: list[Mapping[str, Any]] = []
     failures: list[SetupError] = []
-    for number, mount in enumerate(mounts):
-        try:
-            answer = dict(ask(mount, {"command": "status"}, timeout_s=_TIMEOUT_S))
-        except SetupError as error:
-            failures.append(error)
+    for number, found in enumerate(ask_all(mounts, {"command": "status"}, timeout_s=ANSWER_S)):
+        if isinstance(found, SetupError):
+            failures.append(found)
             continue
+        answer = dict(found)
         answer.pop("ok")
         answers.append(answer)
         if not as_json:

@@ -4,14 +4,24 @@ from pathlib import Path
 
 import click
 
-from attachfs.cli.mounts import complete_mountpoint
-from attachfs.cli.parameters import AbsolutePath
+from attachfs.cli.mounts import UntouchedPath, complete_mountpoint
 
 
 @click.command("umount")
-@click.argument("mountpoint", type=AbsolutePath(), shell_complete=complete_mountpoint)
+@click.argument("mountpoint", type=UntouchedPath(), shell_complete=complete_mountpoint)
 def command(*, mountpoint: Path) -> None:
-    """Unmount the archive that is mounted on the directory MOUNTPOINT."""
-    from attachfs.mount.mountpoint import absolute, unmount
+    """Unmount the archive that is mounted on the directory MOUNTPOINT.
 
-    unmount(absolute(mountpoint))
+    A mount that does not answer is detached even while programs use it. They get an error once its
+    process has ended.
+    """
+    from attachfs.mount.mountpoint import unmount
+    from attachfs.mount.mounts import absolute
+
+    target = absolute(mountpoint)
+    if unmount(target):
+        click.echo(
+            f"attachfs: note: the mount on {target} did not answer while programs used it; it is "
+            "detached, and they wait until its process has ended",
+            err=True,
+        )

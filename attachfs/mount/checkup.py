@@ -1,11 +1,9 @@
 """Check what mounting needs of this machine, and the mounts that are there: `attachfs doctor`."""
 
-import errno
 import os
 import stat
 import subprocess
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Final
@@ -13,18 +11,12 @@ from typing import Final
 import trio
 
 from attachfs.access.checkup.findings import Check, Finding, failed, in_thread, ok, skipped, warning
-from attachfs.errors import MountFailed, MountTrouble, NoFusermount, SetupError
-from attachfs.mount.control import ask, check_sockets
-from attachfs.mount.mountpoint import (
-    SUBTYPE,
-    absolute,
-    attachfs_mounts,
-    check,
-    check_device,
-    check_sharing,
-    fusermount,
-    mounted_at,
-)
+from attachfs.errors import MountFailed, MountTrouble, NoFusermount
+from attachfs.mount.client import standing
+from attachfs.mount.mountpoint import check, check_device, check_sharing, fusermount
+from attachfs.mount.mounts import absolute, attachfs_mounts, mounted_at
+from attachfs.mount.probe import Standing
+from attachfs.mount.sockets import check_sockets
 
 _ROOT_UID: Final = 0
 _STATUS: Final = Path("/proc/self/status")
@@ -34,7 +26,8 @@ _NO_NEW_PRIVILEGES: Final = "NoNewPrivs:\t1"
 class Mounting:
     """Check whether we may mount; `mountpoint` is where, if that is known.
 
-    Nothing is changed: a dead mount stays. Each wait for a mount or a program ends after `limit_s`.
+    Nothing is changed: a dead mount stays. A mount is waited for for a second or so, a program for
+    `limit_s`.
     """
 
     def __init__(self, mountpoint: Path | None, *, allow_other: bool, limit_s: float) -> None:
@@ -83,7 +76,7 @@ class Mounting:
             return skipped("none is given or configured")
         target = absolute(self._mountpoint)
         mounted = mounted_at(target)
-        if mounted is not None and mounted.fstype == f"fuse.{SUBTYPE}":
+        if mounted is not None and mounted.is_attachfs:
             return ok(f"attachfs is mounted on {target} already")  # how it fares is told below
         check(target)
         # What fusermount3 asks of a user's mount point.
@@ -97,39 +90,26 @@ class Mounting:
 
     async def _mounts(self) -> Finding:
         ours = [path for path, owner in attachfs_mounts().items() if owner == os.getuid()]
-        dead: list[Path] = []
-        silent: list[str] = []
-        for path in ours:
-            try:
-                await trio.to_thread.run_sync(
-                    partial(ask, path, {"command": "status"}, timeout_s=self._limit_s),
-                    abandon_on_cancel=True,
-                )
-            except SetupError as error:
-                if await self._is_dead(path):
-                    dead.append(path)
-                else:
-                    silent.append(str(error))
+        found: dict[Path, tuple[Standing, str]] = {}
+
+        async def look(path: Path) -> None:
+            found[path] = await trio.to_thread.run_sync(standing, path, abandon_on_cancel=True)
+
+        async with trio.open_nursery() as nursery:  # at once: several of them may hang
+            for path in ours:
+                nursery.start_soon(look, path)
+        dead = [path for path in ours if found[path][0] is Standing.DEAD]
+        # What hangs first: the others have no socket, and may be well.
+        ours.sort(key=lambda path: found[path][0] is not Standing.HANGS)
+        silent = [found[path][1] for path in ours if found[path][1]]
         if dead:
             advice = " && ".join(f"attachfs umount {quote(str(path))}" for path in dead)
             shown = ", ".join(map(str, dead))
             return failed(MountTrouble(f"dead, as attachfs was killed: {shown}"), f"run: {advice}")
         if silent:
-            found, _, advice = silent[0].rpartition("; ")
-            return warning(found or advice, advice)
+            text, _, advice = silent[0].rpartition("; ")
+            return warning(text or advice, advice)
         return ok(f"{', '.join(map(str, ours))}: all well" if ours else "none of yours")
-
-    async def _is_dead(self, mountpoint: Path) -> bool:
-        def look() -> bool:
-            try:
-                os.statvfs(mountpoint)  # stat(2) of a dead mount answers from the kernel's caches
-            except OSError as error:
-                return error.errno == errno.ENOTCONN
-            return False
-
-        with trio.move_on_after(self._limit_s):
-            return await trio.to_thread.run_sync(look, abandon_on_cancel=True)
-        return False
 
 
 def _device() -> Finding:

@@ -1,14 +1,11 @@
-"""Mount points: may one be mounted on, what is mounted there, how it is taken down."""
+"""Mount points: may one be mounted on, and how is it taken down."""
 
-import errno
-import fcntl
 import os
-import re
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Final
@@ -23,119 +20,35 @@ from attachfs.errors import (
     NoFusermount,
     NotMounted,
 )
+from attachfs.locks import lock
+from attachfs.mount.client import standing
+from attachfs.mount.mounts import Mounted, mounted_at
+from attachfs.mount.probe import Standing, probe, run
 
-SUBTYPE: Final = "attachfs"
-_FSTYPE: Final = f"fuse.{SUBTYPE}"
 _FUSE_DEVICE: Final = Path("/dev/fuse")
 _FUSE_CONF: Final = Path("/etc/fuse.conf")
 _ROOT_UID: Final = 0
-_MOUNTINFO: Final = Path("/proc/self/mountinfo")
-_OCTAL: Final = re.compile(r"\\([0-7]{3})")
-_OWNER: Final = re.compile(r"\buser_id=(\d+)")
-_MAX_LINKS: Final = 40  # as path_resolution(7)
-_UNMOUNT_TIMEOUT_S: Final = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Mounted:
-    """Describe what is mounted somewhere: its type, source and per-mount options."""
-
-    fstype: str
-    source: str
-    options: frozenset[str]
-
-
-def absolute(mountpoint: Path) -> Path:
-    """Return the mount point with links resolved; never waits for what is mounted there."""
-    if mountpoint.name not in ("", ".."):
-        mountpoint = Path(os.path.realpath(mountpoint.parent)) / mountpoint.name
-        if mounted_at(mountpoint) is not None:
-            return mountpoint
-    return Path(os.path.realpath(mountpoint))
-
-
-def mounted_at(mountpoint: Path) -> Mounted | None:
-    """Return what is mounted at an absolute path, the topmost, without touching it.
-
-    Reads /proc/self/mountinfo (proc_pid_mountinfo(5)).
-    """
-    found = None
-    for path, mounted, _ in _mounts():
-        if path == str(mountpoint):
-            found = mounted
-    return found
-
-
-def attachfs_mounts() -> dict[Path, int | None]:
-    """Return where attachfs is mounted, each with the user id of its owner, without touching it."""
-    found: dict[Path, int | None] = {}
-    for path, mounted, shared_options in _mounts():
-        found.pop(Path(path), None)  # the topmost counts
-        if _is_ours(mounted):
-            owner = _OWNER.search(shared_options)
-            found[Path(path)] = int(owner[1]) if owner else None
-    return found
-
-
-def locate(path: Path) -> tuple[Path, str]:
-    """Return the mount point of the attachfs that an absolute path is in, and the rest of it.
-
-    Links are followed on the way to a mount point alone; it, and what is below it, is not even
-    looked at, for that might wait for a server. Raises `NotMounted` outside of any.
-    """
-    mounts = attachfs_mounts()
-    here, links = Path("/"), 0
-    ahead = [*reversed(path.parts[1:])]
-    while ahead:
-        name = ahead.pop()
-        here = here.parent if name == ".." else here / name
-        if any(here.is_relative_to(mountpoint) for mountpoint in mounts):
-            continue
-        target = _target_of(here)
-        if target is not None:
-            links += 1
-            if links > _MAX_LINKS:
-                break
-            here = Path("/") if target.is_absolute() else here.parent
-            ahead += [part for part in reversed(target.parts) if not part.startswith("/")]
-    around = [mountpoint for mountpoint in mounts if here.is_relative_to(mountpoint)]
-    if not around:
-        raise NotMounted(
-            f"{path} is in no attachfs; give a path at or below the mount point of one"
-        )
-    mountpoint = max(around, key=lambda mountpoint: len(mountpoint.parts))
-    return mountpoint, "/".join(here.relative_to(mountpoint).parts)
+_CLAIM_S: Final = 2.0
+_UNMOUNT_S: Final = 1.5  # it takes 15 ms
 
 
 def check(mountpoint: Path) -> None:
     """Raise a `SetupError` unless an absolute path may be mounted on.
 
-    A dead attachfs that was left there is unmounted first: mounting over it would hide it.
+    What is mounted there already is named without touching it, also where it hangs. A dead attachfs
+    that was left there is unmounted first: mounting over it would hide it.
     """
-    try:
-        os.statvfs(mountpoint)  # stat(2) of a dead mount answers from the kernel's caches
-    except OSError as error:
-        if error.errno == errno.ENOTCONN and _is_ours(mounted_at(mountpoint)):
-            unmount(mountpoint)
-        elif error.errno == errno.ENOTCONN:
-            raise AlreadyMounted(
-                f"a dead mount lies on {mountpoint}; run: fusermount3 -u {quote(str(mountpoint))}"
-            ) from error
-        else:
-            raise _unusable(mountpoint, error) from error
-    if not mountpoint.is_dir():
-        raise MountpointMissing(f"{mountpoint} is not a directory; choose one to mount on")
     mounted = mounted_at(mountpoint)
     if mounted is not None:
-        if _is_ours(mounted):
-            raise AlreadyMounted(
-                f"attachfs is mounted on {mountpoint} already; choose another directory, "
-                f"or run: attachfs umount {quote(str(mountpoint))}"
-            )
-        raise AlreadyMounted(
-            f"{mounted.source} ({mounted.fstype}) is mounted on {mountpoint} already; "
-            "choose another directory"
-        )
+        how = _standing(mountpoint, mounted)
+        if not mounted.is_attachfs or how is not Standing.DEAD:
+            raise AlreadyMounted(_occupied(mountpoint, mounted, how))
+        unmount(mountpoint)
+    try:
+        if not stat.S_ISDIR(mountpoint.stat().st_mode):
+            raise MountpointMissing(f"{mountpoint} is not a directory; choose one to mount on")
+    except OSError as error:
+        raise _unusable(mountpoint, error) from error
     try:
         with os.scandir(mountpoint) as entries:
             occupied = next(entries, None) is not None
@@ -150,21 +63,48 @@ def check(mountpoint: Path) -> None:
         )
 
 
+def _standing(mountpoint: Path, mounted: Mounted) -> Standing:
+    """Return how whatever is mounted somewhere stands."""
+    if mounted.is_attachfs:
+        return standing(mountpoint)[0]
+    return probe(mountpoint) if mounted.may_hang else Standing.ANSWERS
+
+
+def _occupied(mountpoint: Path, mounted: Mounted, how: Standing) -> str:
+    """Return what to say of a path that something is mounted on already."""
+    quoted = quote(str(mountpoint))
+    if mounted.is_attachfs:
+        does_not_answer = " and does not answer" if how is Standing.HANGS else ""
+        return (
+            f"attachfs is mounted on {mountpoint} already{does_not_answer}; "
+            f"choose another directory, or run: attachfs umount {quoted}"
+        )
+    if how is Standing.DEAD:
+        return f"a dead mount lies on {mountpoint}; run: fusermount3 -u {quoted}"
+    what = f"{mounted.source} ({mounted.fstype}) is mounted on {mountpoint} already"
+    if how is Standing.HANGS:
+        return f"{what} and does not answer; choose another directory, or run: umount -l {quoted}"
+    return f"{what}; choose another directory"
+
+
 @contextmanager
-def claimed(mountpoint: Path) -> Iterator[None]:
+def claimed(mountpoint: Path) -> Iterator[bool]:
     """Let one process at a time mount on an absolute path, and only where `check` has no objection.
 
-    Blocks while another one mounts there, which takes it a moment. Raises as `check`.
+    Blocks for 2 s at most while another one mounts there, which takes it a moment. Goes on without
+    its lock then, and says so with False: it may be stopped. Raises as `check`.
     """
+    check(mountpoint)  # before it is opened: a mount may have come, and hang
     try:
         descriptor = os.open(mountpoint, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise _unusable(mountpoint, error) from error
     try:
+        is_alone = True
         with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            is_alone = lock(descriptor, limit_s=_CLAIM_S)
         check(mountpoint)
-        yield
+        yield is_alone
     finally:
         os.close(descriptor)
 
@@ -214,28 +154,38 @@ def _others_may_be_allowed() -> bool:
     return "user_allow_other" in (line.strip() for line in lines)
 
 
-def unmount(mountpoint: Path) -> None:
-    """Unmount the attachfs at an absolute path.
+def unmount(mountpoint: Path) -> bool:
+    """Unmount the attachfs at an absolute path, in bounded time, without touching it.
 
-    Raises `NotMounted` where there is none, `MountpointBusy` while programs use it.
+    One that hangs, or whose process has ended, is detached even while programs use it: all they
+    can do is wait for it. Returns whether that was so. Raises `NotMounted` where no attachfs is
+    mounted, `MountpointBusy` while programs use one that answers.
     """
     mounted = mounted_at(mountpoint)
-    if not _is_ours(mounted):
+    if mounted is None or not mounted.is_attachfs:
         what = f"{mounted.fstype} is mounted" if mounted else "nothing is mounted"
         raise NotMounted(f"no attachfs is mounted on {mountpoint} ({what} there)")
-    done = subprocess.run(  # noqa: S603 - an absolute program and a path after --
-        [fusermount(), "-u", "--", str(mountpoint)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_UNMOUNT_TIMEOUT_S,
-        check=False,
+    failure = _fusermount("-u", "--", str(mountpoint))
+    if failure is None:
+        return False
+    if standing(mountpoint)[0] is not Standing.ANSWERS:
+        failure = _fusermount("-u", "-z", "--", str(mountpoint))
+        if failure is None:
+            return True
+    raise MountpointBusy(
+        f"cannot unmount {mountpoint}: {failure}; "
+        "close the programs that use it (fuser -vm shows them) and try again"
     )
-    if done.returncode:
-        raise MountpointBusy(
-            f"cannot unmount {mountpoint}: {done.stderr.strip() or 'fusermount3 failed'}; "
-            "close the programs that use it (fuser -vm shows them) and try again"
-        )
+
+
+def _fusermount(*arguments: str) -> str | None:
+    """Run fusermount3; return why it failed, None if it did not."""
+    program = fusermount()
+    try:
+        done = run([program, *arguments], limit_s=_UNMOUNT_S)
+    except subprocess.TimeoutExpired:
+        return f"fusermount3 is not done after {_UNMOUNT_S:g} s"
+    return None if done.returncode == 0 else done.stderr.strip() or "fusermount3 failed"
 
 
 def _unusable(mountpoint: Path, error: OSError) -> MountpointMissing:
@@ -243,29 +193,3 @@ def _unusable(mountpoint: Path, error: OSError) -> MountpointMissing:
         f"cannot use {mountpoint} as mount point: {error.strerror}; "
         f"run: mkdir -p {quote(str(mountpoint))}"
     )
-
-
-def _mounts() -> Iterator[tuple[str, Mounted, str]]:
-    """Yield each mount's path, what is mounted, and the options that all mounts of it share."""
-    for line in os.fsdecode(_MOUNTINFO.read_bytes()).removesuffix("\n").split("\n"):
-        left, _, right = line.partition(" - ")
-        fields = left.split(" ")
-        fstype, source, *shared_options = right.split(" ")
-        mounted = Mounted(fstype, _unescape(source), frozenset(fields[5].split(",")))
-        yield _unescape(fields[4]), mounted, " ".join(shared_options)
-
-
-def _target_of(path: Path) -> Path | None:
-    """Return where a link leads, None for what is none."""
-    try:
-        return path.readlink()
-    except OSError:
-        return None
-
-
-def _is_ours(mounted: Mounted | None) -> bool:
-    return mounted is not None and mounted.fstype == _FSTYPE
-
-
-def _unescape(field: str) -> str:
-    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), field)

@@ -15,12 +15,13 @@ import trio
 from attachfs.access.opened import Opened, opened
 from attachfs.access.settings import Settings
 from attachfs.errors import MountFailed
-from attachfs.mount import mountpoint as mountpoints
 from attachfs.mount.callers import Callers
 from attachfs.mount.control import Command, LongCommand, More, argument, serve_control
 from attachfs.mount.express import use_express_lane
 from attachfs.mount.kernel import KernelCaches
 from attachfs.mount.metrics import metrics_text, serving_metrics
+from attachfs.mount.mountpoint import claimed
+from attachfs.mount.mounts import SUBTYPE
 from attachfs.mount.notify import READY, STOPPING, notify
 from attachfs.mount.operations import Operations
 from attachfs.mount.ownership import Presentation
@@ -139,11 +140,16 @@ def _job(fs: FileSystem) -> LongCommand:
 
 def _mount(operations: Operations, presentation: Presentation, mountpoint: Path) -> None:
     source = presentation.source.replace(",", "%2C").replace(" ", "%20")  # both part options
-    options = {*_OPTIONS, f"fsname={source}", f"subtype={mountpoints.SUBTYPE}"}
+    options = {*_OPTIONS, f"fsname={source}", f"subtype={SUBTYPE}"}
     if presentation.allow_other:
         options.add("allow_other")
     try:
-        with mountpoints.claimed(mountpoint):  # checked long ago: the server has been asked since
+        with claimed(mountpoint) as is_alone:  # checked long ago: the server has been asked since
+            if not is_alone:
+                _log.warning(
+                    "another process holds the lock of the mount point; mounting without it",
+                    mountpoint=str(mountpoint),
+                )
             pyfuse3.init(operations, str(mountpoint), options)
     except RuntimeError as error:
         raise MountFailed(

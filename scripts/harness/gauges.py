@@ -13,7 +13,7 @@ from typing import Final
 import psutil
 
 from attachfs.archive.transport import MAX_CONNECTIONS
-from attachfs.mount.control import ask
+from attachfs.mount.client import ask
 from harness.mounts import Mount
 
 SAMPLE_EVERY_S: Final = 1.0

@@ -12,28 +12,12 @@ import pytest
 
 from tests.support.archives import token_of
 from tests.support.mounts import Mount, Steering
-from tests.support.programs import PROGRAM, Done
+from tests.support.programs import ALONE, PROGRAM, Done
 
 Run = Callable[..., Done]
 
 _NOBODY = 65534
 _SECRET = "hunter2hunter2"
-# Other tests run beside these, and what they have mounted is the doctor's business, too.
-# Paths are bytes, and may end with a newline.
-_ALONE = (
-    *("/usr/bin/unshare", "--mount", sys.executable, "-ISc"),
-    r"""
-import ctypes, os, re, sys
-libc, root = ctypes.CDLL(None), os.environb[b"ROOT"] + b"/"
-with open("/proc/self/mounts", "rb") as file:
-    lines = [line.split(b" ") for line in file.read().split(b"\n") if b" fuse.attachfs " in line]
-for _, escaped, *_ in lines:
-    path = re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), escaped)
-    if not path.startswith(root):
-        libc.umount2(path, 2)  # MNT_DETACH
-os.execvp(sys.argv[1], sys.argv[1:])
-""",
-)
 
 
 @dataclass
@@ -68,7 +52,7 @@ def alone(run: Run, environment: dict[str, str], tmp_path: Path) -> Run:
     """Run a program that sees no mounts but the test's own."""
 
     def program(*arguments: object, **variables: str) -> Done:
-        return run(*_ALONE, *arguments, env=environment | {"ROOT": str(tmp_path)} | variables)
+        return run(*ALONE, *arguments, env=environment | {"ROOT": str(tmp_path)} | variables)
 
     return program
 

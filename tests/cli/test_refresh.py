@@ -15,7 +15,7 @@ import trio
 
 from attachfs.cli.refresh import command
 from attachfs.errors import MountTrouble, NotFound, NotMounted, SetupError, UsageError
-from attachfs.mount import mountpoint as mountpoints
+from attachfs.mount import mounts as mount_table
 from attachfs.mount.control import serve_control
 from tests.support.programs import Done, sentence, usage_error
 
@@ -38,7 +38,7 @@ def _runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     """Say what is mounted, as the kernel would."""
     mountinfo = tmp_path / "mountinfo"
-    monkeypatch.setattr(mountpoints, "_MOUNTINFO", mountinfo)
+    monkeypatch.setattr(mount_table, "_MOUNTINFO", mountinfo)
 
     def mounted(
         *ours: Path, others: Iterable[Path] = (), owners: dict[Path, int] | None = None

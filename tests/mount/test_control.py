@@ -6,6 +6,7 @@ import socket
 import stat
 import sys
 import tempfile
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -19,15 +20,18 @@ import trio.testing
 from attachfs.errors import (
     AlreadyMounted,
     Denied,
+    MountHung,
     MountTrouble,
     NotFound,
     NotMounted,
     SetupError,
     UsageError,
 )
-from attachfs.mount import control
-from attachfs.mount import mountpoint as mountpoints
-from attachfs.mount.control import argument, ask, ask_long, serve_control
+from attachfs.mount import client, control, sockets
+from attachfs.mount import mounts as mount_table
+from attachfs.mount.client import ask, ask_long
+from attachfs.mount.control import argument, serve_control
+from attachfs.mount.sockets import MAX_REQUEST_BYTES, socket_name
 from tests.support.mounts import PATIENCE_S
 
 _WELL = b'{"ok":true}\n'
@@ -55,7 +59,7 @@ def mounted(mountpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """The same path, and the kernel says so, too."""
     mountinfo = tmp_path / "mountinfo"
     mountinfo.write_text(f"20 1 0:20 / {mountpoint} ro - fuse.attachfs https://host ro,user_id=0\n")
-    monkeypatch.setattr(mountpoints, "_MOUNTINFO", mountinfo)
+    monkeypatch.setattr(mount_table, "_MOUNTINFO", mountinfo)
     return mountpoint
 
 
@@ -131,7 +135,7 @@ async def _say(path: Path, request: bytes) -> bytes:
         try:
             await stream.send_all(request)
         except trio.BrokenResourceError:
-            assert len(request) > control._MAX_REQUEST_BYTES  # it need not listen to the end
+            assert len(request) > MAX_REQUEST_BYTES  # it need not listen to the end
         return await _all_of(stream)
 
 
@@ -195,7 +199,7 @@ async def test_without_a_runtime_directory_it_is_a_temporary_one(
 ) -> None:
     """It is private as well, and nobody is warned."""
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    monkeypatch.setattr("attachfs.mount.control._ROOT_UID", -1)
+    monkeypatch.setattr("attachfs.mount.sockets._ROOT_UID", -1)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("platformdirs.unix._runtime_dir_problem", _temporary_is_fine)
     await nursery.start(serve_control, mountpoint, {"echo": _echo})
@@ -211,8 +215,8 @@ async def test_roots_mounts_are_found_whatever_made_them(
     """mount(8) and systemd know no XDG_RUNTIME_DIR, a shell of root's may."""
     runs = tmp_path / "runs"
     runs.mkdir(mode=0o700)
-    monkeypatch.setattr("attachfs.mount.control._ROOT_UID", os.geteuid())
-    monkeypatch.setattr("attachfs.mount.control._ROOTS_DIRECTORY", runs)
+    monkeypatch.setattr("attachfs.mount.sockets._ROOT_UID", os.geteuid())
+    monkeypatch.setattr("attachfs.mount.sockets._ROOTS_DIRECTORY", runs)
     with monkeypatch.context() as without:
         without.delenv("XDG_RUNTIME_DIR", raising=False)
         await nursery.start(serve_control, mountpoint, {"echo": _echo})
@@ -289,7 +293,7 @@ def _spoil(runtime: Path, mountpoint: Path, wrong: str) -> None:
     elif wrong == "file":
         runtime.touch()
     else:
-        (_made(runtime) / control._socket_name(mountpoint)).mkdir()
+        (_made(runtime) / socket_name(mountpoint)).mkdir()
 
 
 async def test_a_directory_of_another_user_is_not_used(
@@ -299,7 +303,8 @@ async def test_a_directory_of_another_user_is_not_used(
     expected_warnings.add("no socket for other commands")
     _made(runtime)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    monkeypatch.setattr(control, "_directory_path", lambda: runtime)
+    monkeypatch.setattr(control, "directory_path", lambda: runtime)
+    monkeypatch.setattr(sockets, "directory_path", lambda: runtime)
     async with trio.open_nursery() as nursery:
         await nursery.start(serve_control, mounted, {})
     assert _names(runtime) == []
@@ -629,7 +634,7 @@ async def test_a_mount_that_hangs_is_not_waited_for(runtime: Path, mounted: Path
     """Whether it takes the connection or not."""
     _made(runtime)
     with socket.socket(socket.AF_UNIX) as deaf:
-        deaf.bind(f"{runtime}/{control._socket_name(mounted)}")
+        deaf.bind(f"{runtime}/{socket_name(mounted)}")
         deaf.listen(0)
         for _ in range(2):
             with pytest.raises(MountTrouble, match=r"does not answer within 0\.01 s; look into"):
@@ -648,7 +653,7 @@ async def test_half_an_answer_is_none(runtime: Path, mounted: Path, answer: byte
             connection.sendall(answer)
 
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(f"{runtime}/{control._socket_name(mounted)}")
+        server.bind(f"{runtime}/{socket_name(mounted)}")
         server.listen()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.to_thread.run_sync, reply)
@@ -795,3 +800,80 @@ async def test_who_takes_nothing_holds_a_long_command_up(
     )
     assert answer["a"] == "b"
     await trio.to_thread.run_sync(answers.close)  # type: ignore[attr-defined]
+
+
+async def test_jobs_take_no_places_of_other_commands(
+    serve_long: ServeLong, mountpoint: Path
+) -> None:
+    """However many wait for something, the mount answers; one more than it does is refused."""
+    begun = 0
+
+    async def command(_: Request, more: control.More) -> None:
+        nonlocal begun
+        begun += 1
+        await more("begun")
+        await trio.sleep_forever()
+
+    def begin() -> Any:
+        answers = ask_long(mountpoint, {"command": "count"})
+        assert next(iter(answers)) == "begun"
+        return answers
+
+    await serve_long(command)
+    jobs = [await trio.to_thread.run_sync(begin) for _ in range(control._MAX_JOBS)]
+    assert begun == control._MAX_JOBS >= control._MAX_CLIENTS
+    assert await _ask(mountpoint, {"command": "echo"}) == {"ok": True}
+    with pytest.raises(MountTrouble, match="jobs already; try again"):
+        await trio.to_thread.run_sync(begin)
+    await trio.to_thread.run_sync(jobs.pop().close)
+    with trio.fail_after(PATIENCE_S):
+        while True:
+            try:
+                jobs.append(await trio.to_thread.run_sync(begin))
+            except MountTrouble:
+                await trio.sleep(0.01)
+            else:
+                break
+    for answers in jobs:
+        await trio.to_thread.run_sync(answers.close)
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+async def test_a_mount_that_falls_silent_in_a_job_is_asked_whether_it_lives(
+    runtime: Path, mounted: Path, monkeypatch: pytest.MonkeyPatch, *, is_alive: bool
+) -> None:
+    """While it answers others it is waited for, and no longer."""
+    monkeypatch.setattr(client, "_FIRST_SILENCE_S", 0.01)
+    monkeypatch.setattr(client, "ANSWER_S", PATIENCE_S if is_alive else 0.1)
+    _made(runtime)
+    said: list[Any] = []
+    asked: list[bytes] = []
+
+    def serve() -> None:
+        job, _ = server.accept()
+        with job:
+            job.recv(4096)
+            job.sendall(b'{"more":1}\n')
+            while is_alive and len(asked) < 3:
+                other, _ = server.accept()
+                with other:
+                    asked.append(other.recv(4096))
+                    other.sendall(b'{"ok":true}\n')
+            if is_alive:
+                job.sendall(b'{"more":2}\n{"ok":true}\n')
+            over.wait(PATIENCE_S)
+
+    over = threading.Event()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{runtime}/{socket_name(mounted)}")
+        server.listen()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, serve)
+            if is_alive:
+                await _asked_long(mounted, 0, said)
+            else:
+                with pytest.raises(MountHung, match="does not answer within"):
+                    await _asked_long(mounted, 0, said)
+            over.set()
+    assert said == ([1, 2] if is_alive else [1])
+    assert asked == [b'{"command":"status"}\n'] * (3 if is_alive else 0)

@@ -14,7 +14,9 @@ from attachfs.errors import (
     NotMounted,
 )
 from attachfs.mount import mountpoint as mountpoints
-from attachfs.mount.mountpoint import Mounted, absolute, check, check_fuse, mounted_at, unmount
+from attachfs.mount import mounts as mount_table
+from attachfs.mount.mountpoint import check, check_fuse, unmount
+from attachfs.mount.mounts import Mounted, absolute, mounted_at
 
 _LINE = (
     "{number} 1 0:{number} / {path} rw,nosuid,relatime shared:1 - {fstype} {source} rw,size=1k\n"
@@ -25,7 +27,7 @@ _LINE = (
 def mountinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A list of mounts of the test's own, as the kernel writes it."""
     path = tmp_path / "mountinfo"
-    monkeypatch.setattr(mountpoints, "_MOUNTINFO", path)
+    monkeypatch.setattr(mount_table, "_MOUNTINFO", path)
     path.write_text("")
     return path
 

@@ -28,6 +28,22 @@ stamina.set_testing(True, attempts=4)
 main()
 """,
 )
+# Runs a program that sees no attachfs but those below $ROOT: other tests run beside it, and mount.
+# Paths are bytes, and may end with a newline.
+ALONE = (
+    *("/usr/bin/unshare", "--mount", sys.executable, "-ISc"),
+    r"""
+import ctypes, os, re, sys
+libc, root = ctypes.CDLL(None), os.environb[b"ROOT"] + b"/"
+with open("/proc/self/mounts", "rb") as file:
+    lines = [line.split(b" ") for line in file.read().split(b"\n") if b" fuse.attachfs " in line]
+for _, escaped, *_ in lines:
+    path = re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), escaped)
+    if not path.startswith(root):
+        libc.umount2(path, 2)  # MNT_DETACH
+os.execvp(sys.argv[1], sys.argv[1:])
+""",
+)
 Done = subprocess.CompletedProcess[str]
 
 _LOGGED = re.compile(r"\d{4}-\d\d-\d\dT\S+Z \[")
