@@ -1,8 +1,10 @@
 """What a cache directory keeps: seen, and removed, also while mounts use it."""
 
+import errno
 import os
 import shutil
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -71,6 +73,11 @@ def remove(cache_dir: Path, before_s: float) -> Removed:
             remove_entries(index.path, before_s) for index in index_files(cache_dir / "index")
         )
     except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise CacheUnusable(
+                f"another process holds the lock of the index in {cache_dir}, and may be stopped; "
+                "let it go on, or end it (fuser shows which it is), and try again"
+            ) from error
         raise unusable(cache_dir, error) from error
     except sqlite3.Error as error:
         raise CacheUnusable(
@@ -144,5 +151,6 @@ def _remove_files(root: Path, before_ns: int) -> tuple[int, int]:
 def _abandoned(cache_dir: Path) -> Iterator[Path]:
     for directory in cache_dir.glob(f"{_SCRATCH}*"):
         with suppress(OSError), orphaned(directory) as is_orphan:
-            if is_orphan:
+            # Not anything else: rmtree would open a FIFO.
+            if is_orphan and stat.S_ISDIR(directory.lstat().st_mode):
                 yield directory

@@ -1,11 +1,13 @@
 """Files that hold secrets: nobody else may read them, and they may be written anew."""
 
+import errno
 import os
 import stat
 from pathlib import Path
 from typing import Final
 
 from attachfs.errors import CredentialsExposed, CredentialsUnusable
+from attachfs.files import is_descriptor, read_given
 
 _MAX_BYTES: Final = 64 * 1024  # a token is a few kilobytes
 
@@ -19,7 +21,7 @@ class PrivateFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
-        self.is_named = self.path.is_file() and not _is_descriptor(self.path)
+        self.is_named = self.path.is_file() and not is_descriptor(self.path)
         self._signature = self._stat()
 
     def read(self) -> str:
@@ -51,44 +53,30 @@ class PrivateFile:
         return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _is_descriptor(path: Path) -> bool:
-    """Tell whether a path names what a process has open, not a file."""
-    return path.parts[1] == "proc" or str(path).startswith(("/dev/fd/", "/dev/std"))
-
-
 def read_private(path: Path) -> str:
     """Return the text of a credentials file.
 
-    Raises `CredentialsExposed` where others may read it, `CredentialsUnusable` where we cannot.
+    Raises `CredentialsExposed` where others may read it, `CredentialsUnusable` where we cannot, or
+    where it is a FIFO or a device, which might be waited for.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            raw = _read_checked(descriptor, path)
-        finally:
-            os.close(descriptor)
+        status, raw = read_given(path, _MAX_BYTES + 1)
     except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EISDIR):
+            raise CredentialsUnusable(f"the credentials file {path} is not a file") from error
         raise CredentialsUnusable(
             f"cannot read the credentials file {path}: {error.strerror}; check the path"
         ) from error
+    # A pipe, as of `--token-file <(pass show archive)`, belongs to whoever opened it.
+    if stat.S_ISCHR(status.st_mode):
+        raise CredentialsUnusable(f"the credentials file {path} is not a file")
+    if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
+        raise CredentialsExposed(
+            f"other users can read the credentials file {path}; run: chmod 0600 {path}"
+        )
     if len(raw) > _MAX_BYTES:
         raise CredentialsUnusable(f"the credentials file {path} is too large to hold a token")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise CredentialsUnusable(f"the credentials file {path} is not text") from None
-
-
-def _read_checked(descriptor: int, path: Path) -> bytes:
-    status = os.fstat(descriptor)
-    # A pipe, as of `--token-file <(pass show archive)`, belongs to whoever opened it.
-    if not stat.S_ISREG(status.st_mode) and not stat.S_ISFIFO(status.st_mode):
-        raise CredentialsUnusable(f"the credentials file {path} is not a file")
-    if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
-        raise CredentialsExposed(
-            f"other users can read the credentials file {path}; run: chmod 0600 {path}"
-        )
-    if stat.S_ISFIFO(status.st_mode):
-        os.set_blocking(descriptor, True)
-    with open(descriptor, "rb", closefd=False) as file:
-        return file.read(_MAX_BYTES + 1)

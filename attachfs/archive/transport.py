@@ -16,6 +16,7 @@ import httpx
 from attachfs.archive.bulk import BulkClient, BulkTransport
 from attachfs.archive.direct import DirectTransport
 from attachfs.errors import CredentialsUnusable, WrongUrl
+from attachfs.files import require_regular
 
 _CONNECT_TIMEOUT_S: Final = 10.0
 # For small answers: 64 `/info` and 64 bodies of read-ahead, and some that need not wait for them.
@@ -95,6 +96,7 @@ def _trusting(
 ) -> ssl.SSLContext:
     if ca_bundle is not None:
         try:
+            require_regular(ca_bundle, follow=True)
             return ssl.create_default_context(cafile=str(ca_bundle))
         except OSError as error:
             reason = "it is not PEM" if isinstance(error, ssl.SSLError) else error.strerror

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from attachfs.audit.report import Finding, Verdict
 from attachfs.errors import UsageError
+from attachfs.files import require_regular
 
 SUFFIX: Final = ".parquet"
 _HEAD: Final = "_report.json"
@@ -200,6 +201,7 @@ class ParquetReport:
 
     def _read_head(self) -> Head | None:
         try:
+            require_regular(self._target / _HEAD)
             head = msgspec.json.decode((self._target / _HEAD).read_bytes(), type=Head)
         except FileNotFoundError:
             if any(file.name != f".{_HEAD}" for file in self._target.iterdir()):

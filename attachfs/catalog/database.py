@@ -1,6 +1,6 @@
 """The file of the index: opened, made, or begun anew where it is damaged."""
 
-import fcntl
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -10,6 +10,9 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from attachfs.files import lock, require_regular
+
+SUFFIXES: Final = ("", "-wal", "-shm")
 _FORMAT: Final = 1  # PRAGMA user_version
 # A table with row ids: values of 1.2 KB in WITHOUT ROWID overflow into pages of their own. 100,000
 # of them took 5.2 s and 469 MB instead of 0.9 s and 142 MB, a point read 27 us instead of 9 us.
@@ -27,6 +30,7 @@ _PRAGMAS: Final = ("PRAGMA synchronous=OFF", "PRAGMA mmap_size=0", "PRAGMA cache
 GET: Final = "SELECT value, at_s FROM entries WHERE key=?"
 _BUSY_S: Final = 0.5
 _OPEN_S: Final = 10.0
+_LOCK_S: Final = 2.0
 
 _log = structlog.get_logger(__name__)
 
@@ -78,7 +82,7 @@ def _opened(path: Path | None, damage: sqlite3.Error | None, before: Database | 
                         raise
                     damage = error
                 _log.warning("the index is begun anew", path=str(path), reason=str(damage))
-                for suffix in ("", "-wal", "-shm"):
+                for suffix in SUFFIXES:
                     Path(f"{path}{suffix}").unlink(missing_ok=True)
                 return _open_file(path)
         except (OSError, sqlite3.Error) as error:
@@ -91,6 +95,8 @@ def _opened(path: Path | None, damage: sqlite3.Error | None, before: Database | 
 
 def _open_file(path: Path) -> Database:
     """Open or make a file; raises `sqlite3.DatabaseError` where it is damaged or another's."""
+    for suffix in SUFFIXES:  # SQLite opens whatever is there, also by a link
+        require_regular(f"{path}{suffix}")
     # Not opened where it is there: closing it would let go the locks that SQLite holds on it.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -135,10 +141,15 @@ def _connect(path: Path | str, timeout_s: float = _BUSY_S) -> sqlite3.Connection
 
 @contextmanager
 def alone(directory: Path) -> Iterator[None]:
-    """Let one process at a time open, begin or remove a file there."""
+    """Let one process at a time open, begin or remove a file there.
+
+    Raises `OSError`, also where another process does so for longer than two seconds: it may be
+    stopped.
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if not lock(descriptor, limit_s=_LOCK_S):
+            raise OSError(errno.EBUSY, "another process holds its lock", str(directory))
         yield
     finally:
         os.close(descriptor)

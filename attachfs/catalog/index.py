@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from itertools import islice
-from math import nan
+from math import inf, nan
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeVar
@@ -23,6 +23,7 @@ _MAX_PENDING_BYTES: Final = 32 << 20
 _MAX_BATCH: Final = 2000  # entries: 20 ms of the writing thread
 _AGAIN_S: Final = 0.25
 _CLOSE_S: Final = 5.0
+_STUCK_S: Final = 5.0
 # Rows in one statement. The interpreter's lock is let go and waited for once a statement: beside
 # a busy event loop, 100,000 entries took 4 s like this and 15 s one by one.
 _ROWS: Final = (256, 16, 1)
@@ -70,7 +71,8 @@ class Index:
 
     What is put is seen at once and written behind, in one thread; several processes may share a
     file. Trouble with the disk is never raised: a damaged file is begun anew, other trouble makes
-    the index live in memory, and an entry lost that way is a miss. Once the file is larger than
+    the index live in memory, and an entry lost that way is a miss. So does a process that keeps it
+    from being written for long, while more than 32 MiB wait for that. Once the file is larger than
     4 GiB (256 MiB in memory), the oldest entries go. Open it after the last fork: connections do
     not survive one.
     """
@@ -87,6 +89,7 @@ class Index:
         self._waiting = trio.lowlevel.ParkingLot()
         self._trouble: sqlite3.Error | None = None
         self._begun_anew = False
+        self._busy_since_s = inf
         # A statement begun while another reads sees what that one sees, which may be too old.
         self._read_lock = threading.Lock()
         self._write_lock = threading.Lock()
@@ -250,12 +253,19 @@ class Index:
                 if self._database is not None:
                     _transact(self._database, batch)
             except sqlite3.Error as error:
-                if is_busy(error):
+                if is_busy(error) and not self._is_stuck():
                     return False
                 self._trouble = error
             else:
+                self._busy_since_s = inf
                 break
         return True
+
+    def _is_stuck(self) -> bool:
+        """Return whether another process, perhaps stopped, holds up more than may be pending."""
+        now_s = time.monotonic()
+        self._busy_since_s = min(self._busy_since_s, now_s)
+        return self._pending_bytes > _MAX_PENDING_BYTES and now_s - self._busy_since_s > _STUCK_S
 
     def _recover(self, trouble: sqlite3.Error) -> None:
         """Begin anew, the first time that the file is damaged; else go on in memory."""

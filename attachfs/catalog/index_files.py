@@ -1,6 +1,7 @@
 """The files of indexes, seen and emptied from outside, also while mounts use them."""
 
 import sqlite3
+import stat
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -8,11 +9,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from attachfs.catalog.database import GET, alone, is_damage
+from attachfs.catalog.database import GET, SUFFIXES, alone, is_damage
 from attachfs.catalog.index import Index
 from attachfs.catalog.keys import OWNER
 
-_SUFFIXES: Final = ("", "-wal", "-shm")
 _BUSY_S: Final = 10.0
 
 _COUNT: Final = "SELECT COUNT(*), COALESCE(MAX(at_s), 0) FROM entries"
@@ -46,8 +46,9 @@ def sign(index: Index, owner: Owner, now_s: float) -> None:
 
 
 def index_files(directory: Path) -> list[IndexFile]:
-    """Return the indexes in a directory."""
-    return [_described(path) for path in sorted(directory.glob("*.sqlite3"))]
+    """Return the indexes in a directory; what is not a regular file is none."""
+    files = [path for path in directory.glob("*.sqlite3") if stat.S_ISREG(path.lstat().st_mode)]
+    return [_described(path) for path in sorted(files)]
 
 
 def remove_entries(path: Path, before_s: float) -> int:
@@ -66,7 +67,7 @@ def remove_entries(path: Path, before_s: float) -> int:
                 raise
             is_used, entries, older = False, 0, 0  # of use to nobody
         if not is_used and older >= entries - 1:
-            for suffix in _SUFFIXES:
+            for suffix in SUFFIXES:
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
         elif older:
             connection.execute("PRAGMA secure_delete=ON")
@@ -79,7 +80,7 @@ def remove_entries(path: Path, before_s: float) -> int:
 
 def _described(path: Path) -> IndexFile:
     size_bytes = 0
-    for suffix in _SUFFIXES:
+    for suffix in SUFFIXES:
         with suppress(FileNotFoundError):
             size_bytes += Path(f"{path}{suffix}").stat().st_size
     entries, written_s, owner = None, 0.0, Owner()

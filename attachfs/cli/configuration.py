@@ -24,6 +24,7 @@ import click
 
 from attachfs.cli.parameters import is_url
 from attachfs.errors import BadConfiguration
+from attachfs.files import read_given
 
 MOUNTPOINT: Final = "mountpoint"
 _PROFILE: Final = "profile"
@@ -31,6 +32,7 @@ _PROFILES: Final = "profiles"
 _SYSTEM_FILE: Final = Path("/etc/attachfs/config.toml")
 _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _ROOT_UID: Final = 0
+_MAX_BYTES: Final = 1024 * 1024
 
 _FLAG: Final = "true or false"
 _NUMBER: Final = "a number"
@@ -164,18 +166,17 @@ def _present() -> list[Path]:
 
 def _table(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            # Who can write it sends the token wherever they like.
-            if status.st_mode & _OTHERS_MAY_WRITE and stat.S_ISREG(status.st_mode):
-                raise BadConfiguration(
-                    f"other users can change the configuration {path}; run: chmod go-w {path}"
-                )
-            if status.st_uid not in (os.geteuid(), _ROOT_UID):
-                raise BadConfiguration(
-                    f"the configuration {path} belongs to another user; use one of yours"
-                )
-            return tomllib.load(file)
+        status, text = read_given(path.absolute(), _MAX_BYTES)
+        # Who can write it sends the token wherever they like.
+        if status.st_mode & _OTHERS_MAY_WRITE and stat.S_ISREG(status.st_mode):
+            raise BadConfiguration(
+                f"other users can change the configuration {path}; run: chmod go-w {path}"
+            )
+        if status.st_uid not in (os.geteuid(), _ROOT_UID):
+            raise BadConfiguration(
+                f"the configuration {path} belongs to another user; use one of yours"
+            )
+        return tomllib.loads(text.decode())
     except OSError as error:
         raise BadConfiguration(
             f"cannot read the configuration {path}: {error.strerror}; check the path"

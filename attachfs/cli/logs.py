@@ -2,6 +2,7 @@
 
 import logging
 import os
+import select
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,6 +11,10 @@ from typing import Final, TextIO
 import stamina.instrumentation
 import structlog
 from structlog.typing import EventDict, WrappedLogger
+
+# A pipe that takes anything takes as many.
+_AT_ONCE_BYTES: Final = select.PIPE_BUF
+_WAIT_MS: Final = 100
 
 Renderer = Callable[[WrappedLogger, str, EventDict], str]
 
@@ -85,20 +90,62 @@ def _leads_to_journal() -> bool:
 
 
 class _Lossy:
-    """Write what can be written: a full disk, or a reader who has gone, is no reason to fail."""
+    """Write what can be written now, and lose the rest; a mount must not depend on its log.
+
+    The disk may be full, the reader of a pipe may have gone or be stopped, a terminal may be held
+    with Ctrl-S. Once nothing can be written for a while, nothing is waited for until it can.
+    """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
+        self._lost = 0
 
     def write(self, text: str) -> None:
         """Write a text, or lose it."""
         with suppress(OSError, ValueError):
-            self._file.write(text)
+            try:
+                descriptor = self._file.fileno()
+            except OSError:  # a file of Python's own
+                self._file.write(text)
+                return
+            self._file.flush()
+            if self._lost:
+                text = f"\n({self._lost} log entries are lost: they were not read)\n{text}"
+            data = memoryview(text.encode(errors="backslashreplace"))
+            while data:
+                if not self._is_ready(descriptor):
+                    self._lost += 1
+                    return
+                try:
+                    data = data[_write_some(descriptor, data) :]
+                except BlockingIOError:
+                    self._lost += 1
+                    return
+            self._lost = 0
+
+    def _is_ready(self, descriptor: int) -> bool:
+        """Return whether so few bytes can be written without waiting, or soon."""
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT)
+        return bool(poll.poll(0 if self._lost else _WAIT_MS))
 
     def flush(self) -> None:
         """Have written what was not lost."""
         with suppress(OSError, ValueError):
             self._file.flush()
+
+
+def _write_some(descriptor: int, data: memoryview) -> int:
+    """Write what a pipe takes at once, or a terminal, which takes less than it says."""
+    if os.isatty(descriptor):
+        with suppress(PermissionError):  # another user's, after su(1)
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            own = os.open(f"/proc/self/fd/{descriptor}", flags)
+            try:
+                return os.write(own, data)
+            finally:
+                os.close(own)
+    return os.write(descriptor, data[:_AT_ONCE_BYTES])
 
 
 def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:

@@ -5,8 +5,9 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -18,6 +19,10 @@ from attachfs.errors import UsageError
 if TYPE_CHECKING:
     from attachfs.access.settings import Settings
     from attachfs.mount.ownership import Presentation
+
+
+# Closing the index may take 5 s, dropping what is half downloaded 2 s.
+_END_S: Final = 10.0
 
 
 class _MountCommand(click.Command):
@@ -142,13 +147,16 @@ def serve(serving: Serving, on_ready: Callable[[], None]) -> int:
     from attachfs.access.limits import forbid_core_dumps, raise_descriptor_limit, share_heap
     from attachfs.cli.logs import configure
     from attachfs.errors import SetupError
+    from attachfs.mount.mountpoint import detach_unless_well
     from attachfs.mount.session import run
+    from attachfs.mount.watchdog import Watchdog
 
     configure(serving.log_level, serving.log_format)
     raise_descriptor_limit()
     forbid_core_dumps()
     share_heap()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the mount takes it, to refresh
+    watchdog = Watchdog(_END_S, partial(detach_unless_well, serving.mountpoint))
     try:
         trio.run(
             lambda: run(
@@ -158,6 +166,7 @@ def serve(serving: Serving, on_ready: Callable[[], None]) -> int:
                 metrics_port=serving.metrics_port,
                 on_warning=_warn,
                 on_ready=on_ready,
+                on_ending=watchdog.tell,
             )
         )
     except SetupError as error:

@@ -10,6 +10,7 @@ from typing import Final
 
 from attachfs.content.stored import PIECE_BYTES, Damaged, StoredBody, body_size
 from attachfs.content.stored_files import StoredFile, orphaned, stored_files
+from attachfs.files import open_regular
 
 _SAMPLE: Final = 64
 _SAMPLE_BYTES: Final = 64 * PIECE_BYTES
@@ -72,7 +73,7 @@ def drafts_of(root: Path) -> list[Path]:
 
 def _verify(path: Path, digest: str, most_bytes: int, deadline_s: float) -> int:
     """Verify an object from its start on, as far as it may be; return how many bytes that was."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    descriptor = open_regular(path)
     size_bytes = body_size(os.fstat(descriptor).st_size)
     body = StoredBody(descriptor, digest, size_bytes)
     end = min(size_bytes, most_bytes)

@@ -16,7 +16,7 @@ from attachfs.content.verification import Expected
 from attachfs.errors import Mismatch
 
 _DISK_THREADS: Final = 4
-_DROP_S: Final = 5.0
+_DROP_S: Final = 2.0
 
 _log = structlog.get_logger(__name__)
 
@@ -104,8 +104,8 @@ class Levels:
     async def drop(self, draft: Draft | None) -> None:
         """Remove a draft, if there is one, also where the caller is cancelled.
 
-        It waits for the ledger, which another process may hold while it evicts: in a thread, and
-        not for ever.
+        It waits for the disk and for the ledger, which another process may hold while it evicts: in
+        a thread, and not for ever.
         """
         if draft is not None:
             with trio.move_on_after(_DROP_S, shield=True):

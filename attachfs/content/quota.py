@@ -1,19 +1,29 @@
 """Hold a directory of objects, shared by processes, to a bound of bytes."""
 
 import errno
-import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from attachfs.content.stored_files import stored_files
+from attachfs.files import lock, open_regular
 
 # Evicting goes this far below the bound (a sixteenth), so that a full store does not look at all
 # of its objects for each new one.
 _SLACK_SHIFT: Final = 4
 _USED_DIGITS: Final = 20
+# Whoever evicts holds the lock for a second at most; one that holds it for longer is not waited for
+# again for a while.
+_LOCK_S: Final = 1.0
+_IMPATIENT_S: Final = 10.0
+
+_log = structlog.get_logger(__name__)
 
 
 class Quota:
@@ -21,8 +31,10 @@ class Quota:
 
     A draft has its full length from the start, so that what others are still writing counts.
     The count stands in the file `ledger`, locked (flock(2)) while it is changed, so that several
-    processes share one bound; it is counted anew whenever something is evicted. A file's mtime
-    is when it was last used. All methods block and may be called from any thread.
+    processes share one bound; it is counted anew whenever something is evicted. A process that
+    holds the lock may be stopped: after a second, the others go on without it. What is counted then
+    may be wrong, until the lock can be had and all is counted anew. A file's mtime is when it was
+    last used. All methods block and may be called from any thread.
     """
 
     def __init__(
@@ -33,13 +45,19 @@ class Quota:
         self._ledger = ledger
         self.max_bytes = max_bytes
         self._min_free_fraction = min_free_fraction
+        self._patient_from_s = -inf
+        self._is_doubtful = False
 
     def used_bytes(self) -> int:
         """Return the bytes in use, by the last count; 0 where that cannot be read."""
         try:
-            return int(self._ledger.read_bytes()[:_USED_DIGITS] or b"0")
-        except (OSError, ValueError):
+            ledger = open_regular(self._ledger)
+        except OSError:
             return 0
+        try:
+            return _read(ledger)
+        finally:
+            os.close(ledger)
 
     def recount(self) -> int:
         """Count the bytes in use and return them."""
@@ -117,9 +135,20 @@ class Quota:
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        ledger = os.open(self._ledger, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        ledger = open_regular(self._ledger, os.O_RDWR | os.O_CREAT)
         try:
-            fcntl.flock(ledger, fcntl.LOCK_EX)
+            is_patient = time.monotonic() >= self._patient_from_s
+            if not lock(ledger, limit_s=_LOCK_S if is_patient else 0):
+                if is_patient:
+                    _log.warning(
+                        "another process holds the lock of the cache; going on without it",
+                        ledger=str(self._ledger),
+                    )
+                self._patient_from_s = time.monotonic() + _IMPATIENT_S
+                self._is_doubtful = True
+            elif self._is_doubtful:
+                _write(ledger, self._counted_bytes())
+                self._is_doubtful = False
             yield ledger
         finally:
             os.close(ledger)

@@ -28,6 +28,7 @@ from attachfs.content.stored import (
     trailer_size,
 )
 from attachfs.content.stored_files import orphaned, take_lock
+from attachfs.files import open_regular
 
 _MAX_VERIFIED: Final = 100_000
 # An object's time of last use is written at most this often: writing it costs the other mounts
@@ -162,7 +163,7 @@ class Store:
     def get(self, digest: str, size_bytes: int) -> bytes | None:
         """Return a small object whole, verified now; None where there is no good one."""
         try:
-            with self._path(digest).open("rb", buffering=0) as file:
+            with open(open_regular(self._path(digest)), "rb", buffering=0) as file:  # noqa: PTH123
                 data = file.read(size_bytes + 1)
                 _touch(file.fileno())
         except OSError:
@@ -182,7 +183,7 @@ class Store:
             return body
         path = self._path(digest)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            descriptor = open_regular(path)
         except OSError:
             return None
         try:
@@ -211,7 +212,7 @@ class Store:
             self._live.pop(digest, None)
             self._verified.pop(digest, None)
         try:
-            size_bytes = path.stat().st_size
+            size_bytes = path.lstat().st_size
             path.unlink()
         except FileNotFoundError:
             return
@@ -240,6 +241,7 @@ class Store:
                 path.unlink(missing_ok=True)
                 raise
             os.close(descriptor)
+            path.unlink(missing_ok=True)
 
     def _make_directories(self) -> None:
         for directory in (self._root, self._objects, self._drafts):

@@ -1,13 +1,16 @@
 """The files of a disk store as they are found from outside, also while mounts use it."""
 
-import fcntl
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from attachfs.files import lock
+
+_LOCK_S: Final = 1.0
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 _FOLDER_CHARS: Final = 2
 
@@ -35,16 +38,20 @@ def stored_files(objects: Path) -> Iterator[StoredFile]:
                 for file in files:
                     with suppress(FileNotFoundError):
                         status = file.stat(follow_symlinks=False)
+                        if stat.S_ISDIR(status.st_mode):  # nothing of ours
+                            continue
                         yield StoredFile(status.st_mtime_ns, status.st_size, file.path)
 
 
 def take_lock(path: Path, descriptor: int) -> bool:
     """Lock a draft, or directory, that was just made; tell whether it is still there.
 
-    Somebody who looks for orphans may have taken it for one meanwhile. Raises `OSError`.
+    Somebody who looks for orphans may have taken it for one meanwhile, and be stopped before he
+    removes it. Raises `OSError`.
     """
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
+        if not lock(descriptor, limit_s=_LOCK_S):
+            return False
         return os.path.samestat(os.fstat(descriptor), path.stat(follow_symlinks=False))
     except FileNotFoundError:
         return False
@@ -56,13 +63,12 @@ def orphaned(path: Path) -> Iterator[bool]:
 
     Nobody else finds so while the block runs. Raises `OSError` where it cannot be opened.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_orphan = lock(descriptor, limit_s=0)
         except OSError:
-            yield False
-        else:
-            yield True
+            is_orphan = False
+        yield is_orphan
     finally:
         os.close(descriptor)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from attachfs.errors import MountFailed
+from attachfs.files import open_regular
 
 _READY: Final = b"\0"
 
@@ -60,7 +61,7 @@ def _wait_for(child: int, reading: int) -> int:
 def _open_log(log_file: Path) -> int:
     try:
         log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        return open_regular(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, follow=True)
     except OSError as error:
         raise MountFailed(
             f"cannot write the log {log_file}: {error.strerror}; "

@@ -20,7 +20,7 @@ from attachfs.errors import (
     NoFusermount,
     NotMounted,
 )
-from attachfs.locks import lock
+from attachfs.files import lock
 from attachfs.mount.client import standing
 from attachfs.mount.mounts import Mounted, mounted_at
 from attachfs.mount.probe import Standing, probe, run
@@ -176,6 +176,17 @@ def unmount(mountpoint: Path) -> bool:
         f"cannot unmount {mountpoint}: {failure}; "
         "close the programs that use it (fuser -vm shows them) and try again"
     )
+
+
+def detach_unless_well(mountpoint: Path) -> None:
+    """Detach the attachfs at an absolute path, if one is there and does not answer.
+
+    It may be that of a successor, which is left alone. Raises `NoFusermount`.
+    """
+    mounted = mounted_at(mountpoint)
+    is_ours = mounted is not None and mounted.is_attachfs
+    if is_ours and standing(mountpoint)[0] is not Standing.ANSWERS:
+        _fusermount("-u", "-z", "--", str(mountpoint))
 
 
 def _fusermount(*arguments: str) -> str | None:

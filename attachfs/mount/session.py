@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 import pyfuse3
@@ -46,20 +47,29 @@ async def run(
     metrics_port: int | None = None,
     on_warning: Callable[[str], None],
     on_ready: Callable[[], None],
+    on_ending: Callable[[int], None] = lambda _: None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Mount at an absolute, checked path and serve until unmounted or told to end.
 
     SIGTERM and SIGINT end it, as does cancellation: readers get an error, the mount goes, clients
-    are closed. Raises `SetupError` before `on_ready` is called, and what that raises; after it,
-    only what is a defect of ours, and the mount is then left in place, dead: a backup must not see
-    an empty directory.
+    are closed. `on_ending` is called with the signal's number by its handler: also where the event
+    loop is held up. Raises `SetupError` before `on_ready` is called, and what that raises; after
+    it, only what is a defect of ours, and the mount is then left in place, dead: a backup must not
+    see an empty directory.
     """
     presentation = presentation or Presentation.chosen(source=settings.url)
     kernel = KernelCaches()
     async with opened(settings, on_warning=on_warning, kernel=kernel) as archive:
         with serving_metrics(archive, metrics_port):
-            await _serve(archive, mountpoint, presentation, on_ready, task_status)
+            await _serve(
+                archive,
+                mountpoint,
+                presentation,
+                on_ready=on_ready,
+                on_ending=on_ending,
+                task_status=task_status,
+            )
     _log.info("unmounted", mountpoint=str(mountpoint))
 
 
@@ -67,7 +77,9 @@ async def _serve(
     archive: Opened,
     mountpoint: Path,
     presentation: Presentation,
+    *,
     on_ready: Callable[[], None],
+    on_ending: Callable[[int], None],
     task_status: trio.TaskStatus[None],
 ) -> None:
     """Mount, serve, and take the mount down, unless what ends it is a defect of ours."""
@@ -89,7 +101,7 @@ async def _serve(
     try:
         async with trio.open_nursery() as nursery:
             serving = trio.CancelScope()
-            nursery.start_soon(_end_on_signal, serving)
+            nursery.start_soon(_end_on_signal, serving, on_ending)
             nursery.start_soon(_refresh_on_hangup, archive.fs)
             nursery.start_soon(_dump_on_request)
             nursery.start_soon(callers.watch)
@@ -181,11 +193,25 @@ async def _dump_on_request() -> None:
                 _log.info(kind, name=name, depth=depth, at=at)
 
 
-async def _end_on_signal(serving: trio.CancelScope) -> None:
+async def _end_on_signal(serving: trio.CancelScope, on_ending: Callable[[int], None]) -> None:
     for ending in (signal.SIGTERM, signal.SIGINT):
         # What holds once the receiver has gone: no second Ctrl-C cuts the taking down short.
         signal.signal(ending, signal.SIG_IGN)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        for ending in (signal.SIGTERM, signal.SIGINT):
+            _call_first(ending, on_ending)
         async for number in signals:
             _log.info("ending", signal=signal.Signals(number).name)
             serving.cancel()
+
+
+def _call_first(number: signal.Signals, before: Callable[[int], None]) -> None:
+    """Have the handler of a signal call `before` with its number, until it is replaced."""
+    handler = signal.getsignal(number)
+
+    def handle(given: int, frame: FrameType | None) -> None:
+        before(given)
+        if callable(handler):
+            handler(given, frame)
+
+    signal.signal(number, handle)

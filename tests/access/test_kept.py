@@ -1,23 +1,28 @@
 """What a cache directory keeps is seen, and removed, whoever uses it meanwhile."""
 
+import fcntl
 import os
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 import trio
 
 from attachfs.access.kept import Removed, kept, remove, scratch
+from attachfs.catalog import database
 from attachfs.catalog.index import Index
 from attachfs.catalog.index_files import Owner, sign
+from attachfs.content import quota
 from attachfs.content.store import Store
 from attachfs.errors import CacheUnusable
 from tests.support.archives import sha256
 from tests.support.disks import read_only
 from tests.support.locks import before_next_lock
+from tests.support.oddities import ODDITIES, put_in_place
+from tests.support.sessions import locked
 
 _OWNER = Owner("https://archive.example", "an issuer/a subject")
 _MONTH_S = 30 * 86400
@@ -222,3 +227,42 @@ def test_a_scratch_cache_wants_to_be_written(tmp_path: Path) -> None:
         scratch(tmp_path / "cache"),
     ):
         pass
+
+
+def test_what_a_stopped_process_holds_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected_warnings: set[str]
+) -> None:
+    """Attachments go all the same; of the index, the error says what to do."""
+    expected_warnings.add("holds the lock of the cache")
+    monkeypatch.setattr(quota, "_LOCK_S", 0.01)
+    monkeypatch.setattr(database, "_LOCK_S", 0.01)
+    _fill(tmp_path)
+    directory = os.open(tmp_path / "index", os.O_RDONLY)
+    fcntl.flock(directory, fcntl.LOCK_EX)
+    with (
+        locked(tmp_path / "objects" / "ledger"),
+        pytest.raises(CacheUnusable, match="may be stopped; let it go on, or end it"),
+    ):
+        remove(tmp_path, _EVERYTHING_S)
+    assert kept(tmp_path).objects == {}
+    os.close(directory)
+    assert remove(tmp_path, _EVERYTHING_S).entries == 2
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_oddities_are_neither_shown_nor_waited_for(tmp_path: Path, oddity: str) -> None:
+    """Wherever a file is expected; what is in good order beside them is seen, and removed."""
+    _fill(tmp_path)
+    with ExitStack() as stack:
+        for path in (
+            _path(tmp_path, b"old"),
+            tmp_path / "objects" / "drafts" / "x",
+            tmp_path / "index" / "odd.sqlite3",
+            tmp_path / "refetch-x",
+        ):
+            stack.enter_context(put_in_place(path, oddity))
+        found = kept(tmp_path)
+        assert sha256(b"young") in found.objects
+        assert [index.path.name for index in found.indexes] == ["one.sqlite3"]
+        assert remove(tmp_path, _EVERYTHING_S).entries == 2
+    assert kept(tmp_path).objects == {}

@@ -2,12 +2,14 @@
 
 import os
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from attachfs.archive.private_file import PrivateFile
 from attachfs.errors import CredentialsExposed, CredentialsUnusable
+from tests.support.oddities import ODDITIES, put_in_place
 
 
 def _private(path: Path, content: bytes = b"x", mode: int = 0o600) -> Path:
@@ -87,6 +89,18 @@ def test_a_pipe_is_read_to_its_end() -> None:
     finally:
         thread.join()
         os.close(reading)
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_what_takes_the_place_of_a_file_is_not_waited_for(tmp_path: Path, oddity: str) -> None:
+    """Not when a mount begins, nor when it looks again for a new token."""
+    path = _private(tmp_path / "f")
+    file = PrivateFile(path)
+    with put_in_place(path, oddity):
+        assert file.has_changed()
+        for read in (file.read, partial(_read, path)):
+            with pytest.raises(CredentialsUnusable):
+                read()
 
 
 def test_every_change_is_told_once(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What an archive said, kept over restarts; trouble with the disk is never more than a miss."""
 
+import fcntl
 import os
 import signal
 import sqlite3
@@ -18,6 +19,8 @@ from trio.testing import wait_all_tasks_blocked
 from attachfs.catalog import database
 from attachfs.catalog import index as index_module
 from attachfs.catalog.index import Entry, Index
+from attachfs.catalog.index_files import index_files
+from tests.support.oddities import ODDITIES, put_in_place
 
 _ANEW = "the index is begun anew"
 _MEMORY = "the index lives in memory"
@@ -609,3 +612,69 @@ async def test_what_another_has_begun_anew_is_gone_on_with(
     one.put(b"c", b"value", 1.0)
     await one.settle()
     assert _kept(path, b"a", b"b", b"c") == [Entry(b"value", 1.0)] * 3
+
+
+async def test_a_lock_that_another_holds_means_memory(
+    path: Path,
+    opened: Callable[[Path | None], Index],
+    monkeypatch: pytest.MonkeyPatch,
+    expected_warnings: set[str],
+) -> None:
+    """Whoever opens or clears an index may be stopped: a mount does not wait for it."""
+    expected_warnings.add(_MEMORY)
+    monkeypatch.setattr(database, "_LOCK_S", 0.01)
+    path.parent.mkdir(parents=True)
+    directory = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(directory, fcntl.LOCK_EX)
+    index = opened(path)
+    assert not index.persistent
+    index.put(b"key", b"value", 1.0)
+    assert index.get(b"key") == (b"value", 1.0)
+    os.close(directory)
+    assert opened(path).persistent
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+@pytest.mark.parametrize("suffix", database.SUFFIXES)
+async def test_an_oddity_in_place_of_a_file_means_memory(
+    path: Path,
+    opened: Callable[[Path | None], Index],
+    expected_warnings: set[str],
+    oddity: str,
+    suffix: str,
+) -> None:
+    """It is not opened, changed, removed or shown."""
+    expected_warnings.add(_MEMORY)
+    path = path.with_suffix(".sqlite3")
+    opened(path).close()
+    with put_in_place(Path(f"{path}{suffix}"), oddity):
+        before = os.lstat(f"{path}{suffix}")
+        index = opened(path)
+        assert not index.persistent
+        after = os.lstat(f"{path}{suffix}")
+        assert (before.st_ino, before.st_mode) == (after.st_ino, after.st_mode)
+        if not suffix:
+            assert index_files(path.parent) == []
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_writer_that_is_stopped_means_memory_before_too_much_is_pending(
+    path: Path,
+    opened: Callable[[Path | None], Index],
+    monkeypatch: pytest.MonkeyPatch,
+    expected_warnings: set[str],
+) -> None:
+    """Whoever fills the index is not held up, and what it knows is not lost."""
+    expected_warnings.add(_MEMORY)
+    monkeypatch.setattr(index_module, "_STUCK_S", 0.0)
+    monkeypatch.setattr(index_module, "_AGAIN_S", 0.01)
+    index = opened(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for number in range(40):
+            index.put(b"%d" % number, bytes(_MIB), 1.0)
+        with trio.fail_after(30):
+            await index.room()
+            await index.settle()
+        assert not index.persistent
+        assert index.get(b"39") == (bytes(_MIB), 1.0)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from attachfs.cli.configuration import Configuration, read
 from attachfs.cli.options import configurable
 from attachfs.errors import BadConfiguration
+from tests.support.oddities import ODDITIES, put_in_place
 from tests.support.programs import Done, sentence
 
 Run = Callable[..., Done]
@@ -222,6 +223,19 @@ def test_a_file_that_is_asked_for_must_be_there(attachfs: Run, tmp_path: Path) -
     done = attachfs("config", "show", "--config", tmp_path / "none.toml")
     assert done.returncode == 3
     assert f"cannot read the configuration {tmp_path}/none.toml: No such file" in sentence(done)
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_what_is_not_a_regular_file_is_not_waited_for(tmp_path: Path, oddity: str) -> None:
+    """It is a mistake like any other."""
+    path = tmp_path / "config.toml"
+    with put_in_place(path, oddity), pytest.raises(BadConfiguration, match="cannot read the conf"):
+        read(configurable(), path, None)
+
+
+def test_the_null_device_is_an_empty_configuration() -> None:
+    """To do without the user's own."""
+    assert read(configurable(), Path("/dev/null"), None).settings == {}
 
 
 @given(st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text()))

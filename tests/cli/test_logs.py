@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,53 @@ def test_the_journal_is_recognised(tmp_path: Path) -> None:
             stream = f"{status.st_dev}:{number}"
             _logged("auto", stderr=file, env=os.environ | {"JOURNAL_STREAM": stream})
         assert path.read_text().startswith(begins)
+
+
+_MANY_EVENTS = """
+import structlog
+from attachfs.cli.logs import configure
+configure("info", "text")
+log = structlog.get_logger("here")
+for number in range(2_000):
+    log.info("an event", number=number, text="x" * 100)
+print("done", flush=True)
+input()
+log.info("the last one")
+"""
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_who_does_not_read_the_log_holds_nobody_up(*, terminal: bool) -> None:
+    """What finds no room is lost, and counted once there is room again."""
+    reading, writing = os.openpty() if terminal else os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-c", _MANY_EVENTS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=writing,
+    ) as process:
+        os.close(writing)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"done\n"
+        os.set_blocking(reading, False)
+        _read_all(reading)
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        process.wait()
+        text = _read_all(reading).decode()
+    os.close(reading)
+    assert re.search(r"^\(\d+ log entries are lost: they were not read\)", text, re.MULTILINE)
+    assert "the last one" in text
+
+
+def _read_all(descriptor: int) -> bytes:
+    """Return what can be read now."""
+    data = b""
+    with suppress(OSError):
+        while block := os.read(descriptor, 65536):
+            data += block
+    return data
 
 
 @pytest.mark.mount

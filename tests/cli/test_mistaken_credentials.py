@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.mounts import Steering
+from tests.support.oddities import put_in_place
 from tests.support.programs import Done, sentence, usage_error
 
 Run = Callable[..., Done]
@@ -149,6 +150,17 @@ def test_authorities_must_be_certificates(
     assert done.returncode == 22
     assert f"cannot use {path} as --ca-bundle: {message}" in sentence(done)
     assert "certificates in PEM form" in sentence(done)
+
+
+@pytest.mark.parametrize("oddity", ["fifo", "fifo with a writer"])
+def test_authorities_in_a_fifo_are_not_waited_for(
+    refused: Run, tmp_path: Path, oddity: str
+) -> None:
+    """OpenSSL would wait for whoever writes them."""
+    with put_in_place(tmp_path / "ca.pem", oddity):
+        done = refused("--ca-bundle", tmp_path / "ca.pem")
+    assert done.returncode == 22
+    assert "as --ca-bundle: it is not a regular file" in sentence(done)
 
 
 @pytest.mark.mount

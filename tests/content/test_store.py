@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 
+from attachfs import files
+from attachfs.content import quota, stored_files
+from attachfs.content.inspection import inspect
 from attachfs.content.store import Store
 from attachfs.content.stored import PIECE_BYTES, RunningDigest, StoredBody
 from tests.support.archives import sha256
 from tests.support.disks import read_only
 from tests.support.locks import before_next_lock
+from tests.support.oddities import ODDITIES, put_in_place
+from tests.support.sessions import locked
 
 _MIB = 1024 * 1024
 
@@ -237,3 +242,103 @@ def test_a_draft_that_is_kept_while_all_is_removed_is_no_trouble(
     monkeypatch.setattr(Path, "stat", drop_and_stat)
     files, _ = store.remove(time.time_ns())
     assert files == 1
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Have locks given up at once; how long each would have been waited for."""
+    asked: list[float] = []
+
+    def impatient(descriptor: int, *, limit_s: float) -> bool:
+        asked.append(limit_s)
+        return files.lock(descriptor, limit_s=0)
+
+    monkeypatch.setattr(quota, "lock", impatient)
+    monkeypatch.setattr(stored_files, "lock", impatient)
+    return asked
+
+
+def test_a_held_ledger_is_waited_for_once_and_done_without(
+    root: Path, pauses: list[float], expected_warnings: set[str]
+) -> None:
+    """Bodies are kept, found, dropped, evicted and removed; all is counted once it is let go."""
+    expected_warnings.add("holds the lock of the cache")
+    max_bytes = 10 * _MIB
+    store = _store(root, max_bytes=max_bytes)
+    _keep(store, _content(0))
+    pauses.clear()
+    with locked(root / "ledger"):
+        assert _keep(store, _content(1, 2 * _MIB)).verified
+        store.put(_content(2), sha256(_content(2)))
+        store.create(_MIB).drop()
+        assert store.get(sha256(_content(2)), _MIB) == _content(2)
+        found = _store(root, max_bytes=max_bytes).find(sha256(_content(1, 2 * _MIB)), 2 * _MIB)
+        assert found is not None
+        for number in range(3, 20):
+            _keep(store, _content(number))
+        assert _used(root) <= max_bytes + _MIB
+        assert store.remove(0) == (0, 0)
+    ledger_waits = [pause for pause in pauses if pause > 0]
+    drafts = 2 + 1 + 17
+    assert len(ledger_waits) == drafts + 2  # one for each draft of its own, and once in each store
+    _keep(store, _content(20))
+    assert store.used_bytes() == _used(root)
+
+
+def test_a_draft_that_another_holds_is_not_waited_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever took it for an orphan, and was stopped then, may have it."""
+    monkeypatch.setattr(stored_files, "_LOCK_S", 0.01)
+    store = _store(root)
+    held = []
+
+    def hold() -> None:
+        (draft,) = (root / "drafts").iterdir()
+        context = locked(draft)
+        context.__enter__()
+        held.append(context)
+
+    before_next_lock(monkeypatch, hold)
+    assert _keep(store, _content(1)).verified
+    held[0].__exit__(None, None, None)
+    assert list((root / "drafts").iterdir()) == []
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+@pytest.mark.parametrize("size", [_MIB, 3 * _MIB])
+def test_an_oddity_in_place_of_an_object_is_a_miss(
+    root: Path, oddity: str, size: int, expected_warnings: set[str]
+) -> None:
+    """It is neither waited for nor in the way of others, of an inspection or of `cache clear`."""
+    expected_warnings.add("is damaged")
+    content = _content(1, size)
+    digest = sha256(content)
+    store = _store(root)
+    _keep(store, content)
+    again = _store(root)
+    with put_in_place(root / "sha256" / digest[:2] / digest[2:], oddity):
+        assert again.find(digest, size) is None
+        assert again.get(digest, size) is None
+        inspect(root, most_s=1)
+        _keep(_store(root), _content(2))
+        again.remove(2**62)
+    _keep(again, content)
+    assert _store(root).find(digest, size) is not None
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_an_oddity_among_drafts_or_for_a_ledger_is_an_error_at_most(
+    root: Path, oddity: str
+) -> None:
+    """Which the mount does without; nothing is waited for."""
+    store = _store(root)
+    with put_in_place(root / "drafts" / "x", oddity):
+        assert _keep(_store(root), _content(1)).verified
+    with put_in_place(root / "ledger", oddity):
+        assert store.used_bytes() == 0
+        with pytest.raises(OSError, match=r"."):
+            store.create(_MIB)
+        with pytest.raises(OSError, match=r"."):
+            store.prepare()
+    assert store.find(sha256(_content(1)), _MIB) is not None

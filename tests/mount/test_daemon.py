@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.oddities import ODDITIES, put_in_place
+
 _SCRIPT = """
 import sys
 from pathlib import Path
@@ -53,3 +55,13 @@ def test_a_child_that_never_gets_ready_is_a_failure(
     assert done.returncode == status
     assert said in done.stderr
     assert bool(done.stderr) is bool(said)
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_an_oddity_in_place_of_the_log_is_a_failure(tmp_path: Path, oddity: str) -> None:
+    """It is not waited for, and the child never begins."""
+    log = tmp_path / "log"
+    with put_in_place(log, oddity):
+        done = _run("ready()", log)
+    assert done.returncode == 1
+    assert f"MountFailed: cannot write the log {log}: " in done.stderr
