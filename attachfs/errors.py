@@ -54,6 +54,8 @@ No other module names an errno: the mapping of HTTP and transport failures to th
 import errno
 from typing import ClassVar, Final
 
+from attachfs.escaping import escaped
+
 # What the disk says when it takes nothing more, whoever asks.
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
@@ -67,7 +69,11 @@ _ERROR: Final = 40
 
 
 class AttachfsError(Exception):
-    """Carry what went wrong, for people, and an errno, for the kernel."""
+    """Carry what went wrong, for people, and an errno, for the kernel.
+
+    The message is one printable line of bounded length, whatever it quotes: it is printed, logged
+    and reported by many.
+    """
 
     errno: ClassVar[int] = errno.EIO
     log_level: ClassVar[int] = _WARNING
@@ -75,6 +81,9 @@ class AttachfsError(Exception):
     logged: bool = False
     # What the server's failures in a row have in common, where it is one of them.
     incident: "Incident | None" = None
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(escaped(message))
 
 
 class Incident:

@@ -1,4 +1,4 @@
-"""Sizes, durations and strangers' words as people like to read them."""
+"""Format sizes, durations and times for people."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -31,8 +31,3 @@ def time_text(at_ns: int) -> str:
     if at_ns <= 0:
         return ""
     return f"{datetime.fromtimestamp(at_ns // NS_PER_S, UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def printable(text: str) -> str:
-    """Return a text that cannot garble a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)

@@ -27,8 +27,8 @@ from attachfs.errors import (
     Unreachable,
     Untrusted,
 )
+from attachfs.escaping import MAX_QUOTE_CHARS, escaped
 
-_MESSAGE_CHARS: Final = 200  # of the server's own words in our messages
 # What may be a secret that it was sent, in whatever encoding. UUIDs are none, nor are words.
 _OPAQUE: Final = re.compile(r"[\w+=%~-]{20,}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -115,7 +115,7 @@ def _message(body: bytes) -> str:
     if not isinstance(message, str):
         return ""
     shown = _OPAQUE.sub(lambda run: run[0] if _is_harmless(run[0]) else "...", message)
-    return "".join(c if c.isprintable() else "?" for c in shown[:_MESSAGE_CHARS])
+    return escaped(shown, MAX_QUOTE_CHARS)
 
 
 def _is_harmless(run: str) -> bool:

@@ -3,17 +3,15 @@
 import base64
 import hashlib
 import html
-import unicodedata
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from string import Template
 from typing import Final
 
 from attachfs.audit.report import Finding, Report, Verdict, is_well
+from attachfs.escaping import MAX_LINE_CHARS, cut
 from attachfs.wording import rough_size
 
-# Those that say nothing by themselves, or change what others look like: Trojan Source, U+202E.
-_INVISIBLE: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 _SIZE_COLUMN: Final = 4
 
 
@@ -22,7 +20,7 @@ def render(report: Report, thumbnails: Mapping[str, bytes]) -> str:
 
     All rows stand in it, what needs a look first: without scripts it can be read and printed. Its
     policy lets no script run but its own, and nothing be loaded. Whatever an archive says is shown
-    as text, characters that cannot be seen by their numbers.
+    as text of a bounded length, characters that cannot be printed by their numbers.
     """
     style, script = _part("page.css"), _part("page.js")
     return Template(_part("page.html")).substitute(
@@ -171,9 +169,7 @@ def _text(value: str) -> str:
     if not value:
         return ""
     shown = "".join(
-        f'<span class="invisible">U+{ord(c):04X}</span>'
-        if unicodedata.category(c) in _INVISIBLE
-        else html.escape(c)
-        for c in value
+        f'<span class="invisible">U+{ord(c):04X}</span>' if not c.isprintable() else html.escape(c)
+        for c in cut(value, MAX_LINE_CHARS)
     )
     return f"<bdi>{shown}</bdi>"

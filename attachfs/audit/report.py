@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from attachfs.escaping import escaped_json
+
 
 class Verdict(StrEnum):
     """Say what became of an attachment; all but `VERIFIED` are a reason to look."""
@@ -86,4 +88,4 @@ def to_json(report: Report) -> bytes:
     """Return the report for programs: what it holds, the counts, and whether all is well."""
     fields = msgspec.to_builtins(report)
     document = {"is_well": is_well(report.counts), "counts": report.counts, **fields}
-    return msgspec.json.format(msgspec.json.encode(document), indent=2)
+    return escaped_json(msgspec.json.format(msgspec.json.encode(document), indent=2))

@@ -3,6 +3,7 @@
 import errno
 import gc
 import importlib
+import io
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from attachfs.cli.fstab import rewritten
+from attachfs.cli.output import complain, escape_tracebacks, say, say_text
 from attachfs.errors import AttachfsError, SetupError
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
         return
     from importlib.metadata import version
 
-    click.echo(f"attachfs {version('attachfs')}")
+    say(f"attachfs {version('attachfs')}")
     ctx.exit()
 
 
@@ -111,6 +113,7 @@ def main() -> None:
     """
     gc.set_threshold(_GARBAGE_THRESHOLD)
     _open_standard_streams()
+    escape_tracebacks()
     interrupted = _interrupt_on_sigterm()
     if _COMPLETE in os.environ:
         from attachfs.cli.shells import register
@@ -124,18 +127,20 @@ def main() -> None:
             standalone_mode=False,
         )
     except SetupError as error:
-        print(f"attachfs: {error}", file=sys.stderr)
+        complain(error)
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        message = io.StringIO()
+        error.show(message)
+        say_text(message.getvalue(), err=True)
         sys.exit(error.exit_code)
     except AttachfsError as error:
-        print(f"attachfs: {error}", file=sys.stderr)
+        complain(error)
         sys.exit(_FAILED)
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
-        print(f"attachfs: cannot write the output: {error.strerror}", file=sys.stderr)
+        complain(f"cannot write the output: {error.strerror}")
         sys.exit(_FAILED)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(interrupted())

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from attachfs.cli.options import cache_options
+from attachfs.cli.output import complain, say, say_json
 from attachfs.cli.parameters import Duration, show_size
 from attachfs.cli.progress import files_of
-from attachfs.wording import NS_PER_S, printable, rough_size, time_text
+from attachfs.wording import NS_PER_S, rough_size, time_text
 
 if TYPE_CHECKING:
     from attachfs.access.kept import Kept
@@ -36,8 +37,6 @@ def show(
 
     Both stay there after unmounting, and after a right to read them has ended.
     """
-    import json
-
     from attachfs.access.kept import kept
     from attachfs.cli.chosen import cache_dir as directory_of
 
@@ -48,13 +47,13 @@ def show(
         fields = _fields(directory, found, cache_size)
         if details:
             fields["objects"] = [_object(digest, file) for digest, file in objects]
-        click.echo(json.dumps(fields, indent=2, ensure_ascii=False))
+        say_json(fields)
         return
-    click.echo("\n".join(_lines(directory, found, cache_size)))
+    say(*_lines(directory, found, cache_size))
     if details:
         for digest, file in objects:
             row = _object(digest, file)
-            click.echo(f"{digest} {row['size_bytes']:>12} {row['last_used']}")
+            say(f"{digest} {row['size_bytes']:>12} {row['last_used']}")
 
 
 @command.command("clear")
@@ -72,7 +71,6 @@ def clear(*, older_than: float | None, as_json: bool, cache_dir: Path | None, **
     Mounts may go on: what is gone they fetch again when it is wanted, and when the server lets
     them. What they hold in memory goes when they are unmounted.
     """
-    import json
     import time
 
     from attachfs.access.kept import remove
@@ -87,18 +85,14 @@ def clear(*, older_than: float | None, as_json: bool, cache_dir: Path | None, **
             "removed_bytes": removed.size_bytes,
             "removed_entries": removed.entries,
         }
-        click.echo(json.dumps(fields, indent=2))
+        say_json(fields)
     else:
-        click.echo(
+        say(
             f"removed: {files_of(removed.files)}, {rough_size(removed.size_bytes)}; "
             f"{removed.entries:,} entries of what is known"
         )
     for mountpoint in _mounts_using(directory):
-        click.echo(
-            f"attachfs: note: what the mount on {mountpoint} holds in memory goes when it is "
-            f"unmounted",
-            err=True,
-        )
+        complain(f"note: what the mount on {mountpoint} holds in memory goes when it is unmounted")
 
 
 def _lines(directory: Path, found: "Kept", max_bytes: int) -> Iterator[str]:
@@ -122,7 +116,7 @@ def _lines(directory: Path, found: "Kept", max_bytes: int) -> Iterator[str]:
 
 
 def _line(name: str, text: str) -> str:
-    return f"  {name + ':' if name else '':<13}{printable(text)}"
+    return f"  {name + ':' if name else '':<13}{text}"
 
 
 def _known(index: "IndexFile") -> str:

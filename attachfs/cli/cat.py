@@ -6,6 +6,7 @@ import click
 
 from attachfs.cli.jobs import path_argument
 from attachfs.cli.options import archive_options, log_options
+from attachfs.cli.output import complain
 
 if TYPE_CHECKING:
     from attachfs.audit.events import Event
@@ -37,7 +38,7 @@ def command(context: click.Context, /, *, paths: tuple[str, ...], **options: Any
         nonlocal failures
         if isinstance(event, Failed):
             failures += 1
-            click.echo(problem(work.shown(event.path), event.reason), err=True)
+            complain(problem(work.shown(event.path), event.reason))
         elif isinstance(event, Bytes):
             sys.stdout.buffer.write(event.data)
 

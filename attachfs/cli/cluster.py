@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from attachfs.cli.output import complain
 from attachfs.errors import ClusterTrouble, NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Team:
                 done=done,
                 refetch=self.refetch,
                 own_cache=self.own_cache,
-                on_note=lambda note: click.echo(f"attachfs: {note}", err=True),
+                on_note=complain,
             )
         except NotFound as error:
             raise UsageError(str(error)) from error

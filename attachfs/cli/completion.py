@@ -2,6 +2,8 @@
 
 import click
 
+from attachfs.cli.output import say_text
+
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -15,4 +17,4 @@ def command(*, shell: str) -> None:
     """
     from attachfs.cli.shells import script
 
-    click.echo(script(shell), nl=False)
+    say_text(script(shell))

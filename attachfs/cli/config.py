@@ -9,6 +9,8 @@ from click.core import ParameterSource
 
 from attachfs.cli.configuration import MOUNTPOINT, Setting, configuration, user_file
 from attachfs.cli.options import archive_options, configurable, mount_options
+from attachfs.cli.output import say, say_json
+from attachfs.escaping import json_escaped
 
 _MASK: Final = "******"
 
@@ -50,15 +52,15 @@ def show(context: click.Context, /, *, as_json: bool, **options: Any) -> None:
         _print_json(found.profile, found.profiles, found.files, shown, secrets)
         return
     files = ", ".join(map(str, found.files)) or f"none; it would be {user_file()}"
-    click.echo(f"# configuration: {files}")
+    say(f"# configuration: {files}")
     profiles = f" (there are: {', '.join(found.profiles)})" if found.profiles else ""
-    click.echo(f"# profile: {found.profile or 'none'}{profiles}")
+    say(f"# profile: {found.profile or 'none'}{profiles}")
     for name, source in secrets.items():
-        click.echo(f"# {name}: {_MASK}  # {source}")
-    click.echo()
+        say(f"# {name}: {_MASK}  # {source}")
+    say("")
     for name, (value, source) in shown.items():
         line = f"{name} = {_toml(value)}" if value not in (None, []) else f"# {name} is not set"
-        click.echo(f"{line:<56}  # {source}")
+        say(f"{line:<56}  # {source}")
 
 
 def _effective(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -130,7 +132,8 @@ def _masked(text: str) -> str:
 def _toml(value: Any) -> str:
     import json
 
-    return json.dumps(value, ensure_ascii=False)  # the same in TOML, of what options can be
+    # The same in TOML, of what options can be.
+    return json_escaped(json.dumps(value, ensure_ascii=False))
 
 
 def _print_json(
@@ -140,8 +143,6 @@ def _print_json(
     shown: Mapping[str, _Shown],
     secrets: Mapping[str, str],
 ) -> None:
-    import json
-
     options = {name: {"value": value, "from": source} for name, (value, source) in shown.items()}
     options |= {name: {"value": _MASK, "from": source} for name, source in secrets.items()}
     answer = {
@@ -150,4 +151,4 @@ def _print_json(
         "files": [str(file) for file in files],
         "options": options,
     }
-    click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    say_json(answer)

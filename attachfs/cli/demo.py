@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from attachfs.cli.mounts import UntouchedPath, complete_directory
+from attachfs.cli.output import say, warn
 from attachfs.errors import MountpointMissing
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def command(*, mountpoint: Path | None) -> None:
             await run(
                 settings,
                 target,
-                on_warning=click.echo,
-                on_ready=lambda: click.echo(_guide(target)),
+                on_warning=warn,
+                on_ready=lambda: say(*_guide(target).split("\n")),
             )
 
         run_embedded(mount)

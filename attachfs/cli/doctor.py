@@ -1,6 +1,6 @@
 """`attachfs doctor`: check all that a mount needs, and say what to do."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from attachfs.cli.mounts import UntouchedPath, complete_directory
 from attachfs.cli.options import archive_options, mount_options
+from attachfs.cli.output import say, say_json
 
 if TYPE_CHECKING:
     from attachfs.access.checkup.findings import Check, Finding
@@ -38,8 +39,6 @@ def command(
     some seconds. The exit status is 0 where nothing failed, warnings or not; else it is that of
     the first failure, as `attachfs mount` would have it, or 1.
     """
-    import json
-
     import trio
 
     from attachfs.access.checkup.findings import Outcome, examine
@@ -52,7 +51,7 @@ def command(
     def tell(name: str, finding: "Finding") -> None:
         findings.append((name, finding))
         if not as_json:
-            click.echo(_shown(name, finding))
+            say(*_shown(name, finding))
 
     trio.run(examine, _checks(context, mountpoint, options), tell)
     if as_json:
@@ -65,7 +64,7 @@ def command(
             }
             for name, finding in findings
         ]
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        say_json(shown)
     failures = (f.exit_code for _, f in findings if f.outcome is Outcome.FAILED)
     return next(failures, 0)
 
@@ -138,10 +137,10 @@ def _made(
     return made, Check(name, tell)
 
 
-def _shown(name: str, finding: "Finding") -> str:
+def _shown(name: str, finding: "Finding") -> Iterator[str]:
     from attachfs.access.checkup.findings import Outcome
-    from attachfs.wording import printable
 
     mark = "FAILED" if finding.outcome is Outcome.FAILED else finding.outcome.value
-    line = f"{mark:<{_MARK_CHARS}}  {name:<{_NAME_CHARS}}  {printable(finding.found)}"
-    return f"{line}\n{_INDENT}{printable(finding.advice)}" if finding.advice else line
+    yield f"{mark:<{_MARK_CHARS}}  {name:<{_NAME_CHARS}}  {finding.found}"
+    if finding.advice:
+        yield f"{_INDENT}{finding.advice}"

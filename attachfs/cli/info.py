@@ -7,7 +7,7 @@ import click
 
 from attachfs.cli.jobs import path_argument
 from attachfs.cli.options import archive_options, log_options
-from attachfs.wording import printable
+from attachfs.cli.output import complain, say, say_json
 
 if TYPE_CHECKING:
     from attachfs.audit.events import Described, Event
@@ -27,8 +27,6 @@ def command(
     PATH is in a mount, which then does the work; or, where nothing is mounted, in the archive: such
     as assets/<UUID>. The exit status is 1 where something is not known.
     """
-    import json
-
     from attachfs.audit.events import Described, Failed
     from attachfs.audit.look import Describe
     from attachfs.cli.jobs import worker
@@ -42,16 +40,16 @@ def command(
         nonlocal failures
         if isinstance(event, Failed):
             failures += 1
-            click.echo(problem(work.shown(event.path), event.reason), err=True)
+            complain(problem(work.shown(event.path), event.reason))
         elif isinstance(event, Described):
             described.append(event)
             if not as_json:
-                separator = "\n" if len(described) > 1 else ""
-                click.echo(separator + "\n".join(_lines(work.shown(event.path), event)))
+                separator = [""] if len(described) > 1 else []
+                say(*separator, *_lines(work.shown(event.path), event))
 
     work.do(Describe(work.paths), take)
     if as_json:
-        click.echo(json.dumps([_fields(one) for one in described], indent=2, ensure_ascii=False))
+        say_json([_fields(one) for one in described])
     return 1 if failures else 0
 
 
@@ -80,9 +78,9 @@ def _lines(path: str, described: "Described") -> Iterator[str]:
 def _rows(fields: Mapping[str, Any], indent: str = "  ") -> Iterator[str]:
     for name, value in fields.items():
         if isinstance(value, Mapping):
-            yield f"{indent}{printable(name)}:"
+            yield f"{indent}{name}:"
             yield from _rows(value, indent + "  ")
         elif value not in (None, "", (), []):
             several = isinstance(value, list | tuple)
             text = ", ".join(map(str, value)) if several else str(value)
-            yield f"{indent}{printable(name)}: {printable(text)}"
+            yield f"{indent}{name}: {text}"

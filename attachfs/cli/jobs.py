@@ -11,8 +11,8 @@ import click
 from click.core import ParameterSource
 
 from attachfs.cli.mounts import complete_mounted_path, our_mount_around
+from attachfs.cli.output import warn
 from attachfs.errors import AttachfsError, NotFound, NotMounted, UsageError, first_cause
-from attachfs.wording import printable
 
 if TYPE_CHECKING:
     from attachfs.access.settings import Settings
@@ -64,10 +64,10 @@ class Worker:
             _do_here(self.settings, job, on_event, done)
 
     def shown(self, path: str) -> str:
-        """Return a path of the tree as users would write it, fit for a terminal."""
+        """Return a path of the tree as users would write it."""
         if self.mountpoint is not None:
-            return printable(str(self.mountpoint / path))
-        return printable(path) or "/"
+            return str(self.mountpoint / path)
+        return path or "/"
 
 
 def worker(
@@ -124,7 +124,7 @@ def _place(text: str) -> tuple[Path | None, str]:
     names = [name for name in text.split("/") if name not in ("", ".")]
     if text.startswith("/") or (names and names[0] not in VIEWS):
         raise UsageError(
-            f"{printable(text)} is neither in an attachfs of yours nor a path in an archive, "
+            f"{text} is neither in an attachfs of yours nor a path in an archive, "
             f"which begins with {', '.join(f'{view}/' for view in VIEWS)}"
         )
     return None, "/".join(names)
@@ -193,8 +193,3 @@ def _errors_alone() -> Iterator[None]:
         if cause is error:
             raise
         raise cause from cause.__cause__
-
-
-def warn(message: str) -> None:
-    """Tell of something that is no error yet, on standard error."""
-    click.echo(f"attachfs: warning: {printable(message)}", err=True)

@@ -1,16 +1,27 @@
 """Logs: one line an event on standard error, for people, for programs, or for the journal."""
 
+import json
 import logging
 import os
 import select
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import stamina.instrumentation
 import structlog
 from structlog.typing import EventDict, WrappedLogger
+
+from attachfs.escaping import (
+    MAX_LINE_CHARS,
+    cut,
+    escaped,
+    escaped_text,
+    json_escaped,
+    traceback_text,
+)
 
 # A pipe that takes anything takes as many.
 _AT_ONCE_BYTES: Final = select.PIPE_BUF
@@ -18,6 +29,7 @@ _WAIT_MS: Final = 100
 
 Renderer = Callable[[WrappedLogger, str, EventDict], str]
 
+_TRACEBACK: Final = "exception"  # as structlog calls it
 # As sd-daemon(3) has them.
 _PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
@@ -34,6 +46,7 @@ def configure(level: str, form: str = "auto") -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.ExceptionRenderer(traceback_text),
             {"text": _text(), "json": _json, "journal": _journal()}[form],
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
@@ -43,14 +56,31 @@ def configure(level: str, form: str = "auto") -> None:
     # It warns, with a traceback, of headers that are none: what matters of them is told by us.
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)
     stamina.instrumentation.set_on_retry_hooks([_log_retry])
+    # What libraries log or warn of goes the same way, unless they have handlers of their own.
+    logging.lastResort = _Relay(logging.WARNING)
+    warnings.showwarning = _relay_warning
 
 
 def _plain(*, colors: bool) -> Renderer:
-    return structlog.dev.ConsoleRenderer(
-        colors=colors,
-        # Without the values of variables, which may be secrets.
-        exception_formatter=structlog.dev.plain_traceback,
+    console = structlog.dev.ConsoleRenderer(
+        colors=colors, exception_formatter=structlog.dev.plain_traceback
     )
+
+    def render(logger: WrappedLogger, name: str, event: EventDict) -> str:
+        return str(console(logger, name, dict(_printable(event))))
+
+    return render
+
+
+def _printable(event: EventDict) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of an event so that it makes one line, and one for each of a traceback."""
+    for name, value in event.items():
+        if value is None or isinstance(value, bool | int | float):
+            yield escaped(name), value
+        elif name == _TRACEBACK:
+            yield name, escaped_text(str(value))
+        else:
+            yield escaped(name), escaped(str(value))
 
 
 def _text() -> Renderer:
@@ -63,10 +93,17 @@ def _text() -> Renderer:
     return render
 
 
-def _json(logger: WrappedLogger, name: str, event: EventDict) -> str:
-    event = structlog.processors.format_exc_info(logger, name, event)
-    rendered = structlog.processors.JSONRenderer(default=str)(logger, name, event)
-    return rendered if isinstance(rendered, str) else rendered.decode()
+def _json(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
+    return json_escaped(json.dumps(dict(_bounded(event)), ensure_ascii=False))
+
+
+def _bounded(event: EventDict) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of an event as they are, but none longer than a line may be."""
+    for name, value in event.items():
+        if name == _TRACEBACK or value is None or isinstance(value, bool | int | float):
+            yield name, value
+        else:
+            yield name, cut(str(value), MAX_LINE_CHARS)
 
 
 def _journal() -> Renderer:
@@ -75,7 +112,7 @@ def _journal() -> Renderer:
     def render(logger: WrappedLogger, name: str, event: EventDict) -> str:
         event.pop("timestamp", None)  # the journal has its own
         priority = _PRIORITIES.get(event.pop("level", "info"), _PRIORITIES["info"])
-        lines = str(plain(logger, name, event)).splitlines()
+        lines = plain(logger, name, event).split("\n")
         return "\n".join(f"<{priority}>{line}" for line in lines)
 
     return render
@@ -87,6 +124,23 @@ def _leads_to_journal() -> bool:
         status = os.fstat(sys.stderr.fileno())
         return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
     return False
+
+
+class _Relay(logging.Handler):
+    """Log what the standard library's `logging` is given."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record; never raises."""
+        try:
+            log = structlog.get_logger(record.name)
+            tell = log.warning if record.levelno < logging.ERROR else log.error
+            tell(record.getMessage(), logger=record.name, exc_info=record.exc_info)
+        except Exception:  # noqa: BLE001 - as logging has it
+            self.handleError(record)
+
+
+def _relay_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    structlog.get_logger("warnings").warning(str(message), category=category.__name__)
 
 
 class _Lossy:

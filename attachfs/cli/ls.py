@@ -6,7 +6,7 @@ import click
 
 from attachfs.cli.mounts import complete_mounted_path
 from attachfs.cli.options import archive_options, log_options
-from attachfs.wording import printable
+from attachfs.cli.output import complain, say, say_json
 
 if TYPE_CHECKING:
     from attachfs.audit.events import Event, Listed
@@ -30,8 +30,6 @@ def command(
     as assets/<UUID>. Without PATH, the top is listed, or the working directory in a mount.
     The exit status is 1 where some of the details cannot be had.
     """
-    import json
-
     from attachfs.audit.events import Failed, Listed
     from attachfs.audit.look import List
     from attachfs.cli.jobs import worker
@@ -45,21 +43,20 @@ def command(
         nonlocal failures
         if isinstance(event, Failed):
             failures += 1
-            click.echo(problem(work.shown(event.path), event.reason), err=True)
+            complain(problem(work.shown(event.path), event.reason))
         elif isinstance(event, Listed):
             listed.append(event)
             if not as_json:
-                click.echo(_line(event, details=details))
+                say(_line(event, details=details))
 
     work.do(List(work.paths[0], details), take)
     if as_json:
-        entries = [_fields(entry, details=details) for entry in listed]
-        click.echo(json.dumps(entries, indent=2, ensure_ascii=False))
+        say_json([_fields(entry, details=details) for entry in listed])
     return 1 if failures else 0
 
 
 def _line(entry: "Listed", *, details: bool) -> str:
-    name = printable(entry.name) + ("" if entry.kind in _FILES else "/")
+    name = entry.name + ("" if entry.kind in _FILES else "/")
     if not details:
         return name
     size = "" if entry.size_bytes is None else str(entry.size_bytes)

@@ -11,6 +11,7 @@ from attachfs.cli.mounts import (
     our_mount_around,
     our_mounts,
 )
+from attachfs.cli.output import say_text
 
 _TIMEOUT_S: Final = 10.0
 
@@ -35,4 +36,4 @@ def command(*, mountpoint: Path | None) -> None:
         (mount,) = mounts
     else:
         mount, _ = our_mount_around(mountpoint)
-    click.echo(ask(mount, {"command": "metrics"}, timeout_s=_TIMEOUT_S)["text"], nl=False)
+    say_text(ask(mount, {"command": "metrics"}, timeout_s=_TIMEOUT_S)["text"])

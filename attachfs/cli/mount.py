@@ -14,6 +14,7 @@ import click
 from attachfs.cli.fstab import flags
 from attachfs.cli.mounts import UntouchedPath, complete_directory
 from attachfs.cli.options import archive_options, configurable, mount_options, option
+from attachfs.cli.output import complain, say_text, warn
 from attachfs.errors import UsageError
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def command(
     log_file = platformdirs.user_log_path("attachfs") / _log_name(target)
     status = run_in_background(lambda on_ready: serve(serving, on_ready), log_file)
     if status == 0:
-        click.echo(f"{chosen.url} is mounted on {target}; log: {log_file}")
+        # Line breaks can only be those of the path that was given.
+        say_text(f"{chosen.url} is mounted on {target}; log: {log_file}")
         sys.stdout.flush()
         # Nothing here needs taking down, which takes a while of memory that is shared with a child.
         os._exit(0)
@@ -164,19 +166,15 @@ def serve(serving: Serving, on_ready: Callable[[], None]) -> int:
                 serving.mountpoint,
                 presentation=serving.presentation,
                 metrics_port=serving.metrics_port,
-                on_warning=_warn,
+                on_warning=warn,
                 on_ready=on_ready,
                 on_ending=watchdog.tell,
             )
         )
     except SetupError as error:
-        click.echo(f"attachfs: {error}", err=True)
+        complain(error)
         return error.exit_code
     return 0
-
-
-def _warn(message: str) -> None:
-    click.echo(f"attachfs: warning: {message}", err=True)
 
 
 def _log_name(mountpoint: Path) -> str:

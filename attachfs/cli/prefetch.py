@@ -8,6 +8,7 @@ import click
 from attachfs.cli.cluster import cluster_options, team
 from attachfs.cli.jobs import path_argument
 from attachfs.cli.options import archive_options, log_options
+from attachfs.cli.output import say, say_json
 from attachfs.cli.progress import Progress, files_of, problem
 from attachfs.wording import rough_size
 
@@ -52,8 +53,6 @@ def command(
     on where it was. The exit status is 1 where something cannot be fetched; what the scan policy
     forbids to read is left out. With --workers or --scheduler, many processes share the work.
     """
-    import json
-
     from attachfs.audit.prefetch import Prefetch
     from attachfs.cli.jobs import worker
 
@@ -74,9 +73,9 @@ def command(
         result = _Result(work, progress)
         work.do(Prefetch(work.paths, dry_run, jobs), result.take)
     if as_json:
-        click.echo(json.dumps(result.fields(dry_run=dry_run), indent=2))
+        say_json(result.fields(dry_run=dry_run))
     else:
-        click.echo(result.text(dry_run=dry_run))
+        say(result.text(dry_run=dry_run))
     return 1 if result.failed else 0
 
 
@@ -119,11 +118,10 @@ class _Result:
         wanted_bytes = self._progress.total_bytes
         if wanted_bytes <= self._cache_bytes:
             return
-        self._progress.say(
-            f"attachfs: warning: {rough_size(wanted_bytes)} are more than the cache holds, "
+        self._progress.complain(
+            f"warning: {rough_size(wanted_bytes)} are more than the cache holds, "
             f"{rough_size(self._cache_bytes)}: what was used least recently goes again; "
             "mount with a larger --cache-size",
-            err=True,
         )
 
     def fields(self, *, dry_run: bool) -> dict[str, int]:
@@ -152,4 +150,4 @@ class _Result:
         return "; ".join(parts)
 
     def _tell(self, path: str, reason: str) -> None:
-        self._progress.say(problem(self._work.shown(path), reason), err=True)
+        self._progress.complain(problem(self._work.shown(path), reason))

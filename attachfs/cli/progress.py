@@ -5,7 +5,9 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from attachfs.wording import printable, rough_size
+from attachfs.cli.output import complain, say
+from attachfs.escaping import escaped
+from attachfs.wording import rough_size
 
 if TYPE_CHECKING:
     from attachfs.audit.events import Event
@@ -71,9 +73,13 @@ class Progress:
         """Print a line on standard output, or on standard error."""
         file = sys.stderr if err else sys.stdout
         if self._bar is None:
-            print(text, file=file, flush=True)
+            say(text, err=err)
         else:
-            self._bar.write(text, file=file)
+            self._bar.write(escaped(text), file=file)
+
+    def complain(self, message: str) -> None:
+        """Print what is wrong, in a line on standard error."""
+        self.say(f"attachfs: {message}", err=True)
 
     def _show(self) -> None:
         if self._bar is not None:
@@ -86,11 +92,9 @@ class Progress:
             self._told_s = time.monotonic()
             so_far = "" if self._final or self._estimated else " found so far"
             about = "about " if self._estimated else ""
-            print(
-                f"attachfs: {self._verb}: {self._counted()}, {rough_size(self.bytes)} of {about}"
-                f"{rough_size(self.total_bytes)}{so_far}",
-                file=sys.stderr,
-                flush=True,
+            complain(
+                f"{self._verb}: {self._counted()}, {rough_size(self.bytes)} of {about}"
+                f"{rough_size(self.total_bytes)}{so_far}"
             )
 
     def _counted(self) -> str:
@@ -100,8 +104,8 @@ class Progress:
 
 
 def problem(path: str, reason: str) -> str:
-    """Return what to print of a path, shown already, at which something failed."""
-    return f"attachfs: {path}: {printable(reason)}"
+    """Return what to print of a path at which something failed."""
+    return f"{path}: {reason}"
 
 
 def files_of(count: int) -> str:

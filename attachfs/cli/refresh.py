@@ -11,6 +11,7 @@ from attachfs.cli.mounts import (
     our_mount_around,
     our_mounts,
 )
+from attachfs.cli.output import complain
 
 _TIMEOUT_S: Final = 30.0
 
@@ -41,7 +42,7 @@ def command(*, paths: tuple[Path, ...]) -> None:
     if failures:
         first, *others = failures
         for other in others:
-            click.echo(f"attachfs: {other}", err=True)
+            complain(other)
         raise first
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from attachfs.cli.output import say
 from attachfs.cli.parameters import AbsolutePath, Duration
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def command(*, port: int, data: Path | None, empty: bool, latency: float) -> Non
     async def announce(archive: "RunningArchive") -> None:
         import trio
 
-        click.echo(f"url: {archive.url}")
-        click.echo(f"token file: {archive.token_file}")
+        say(f"url: {archive.url}")
+        say(f"token file: {archive.token_file}")
         await trio.sleep_forever()
 
     run_embedded(announce, port=port, data=data, empty=empty, latency_s=latency)

@@ -12,8 +12,9 @@ from attachfs.cli.mounts import (
     our_mount_around,
     our_mounts,
 )
+from attachfs.cli.output import complain, say, say_json
 from attachfs.cli.parameters import show_size
-from attachfs.wording import printable, rough_duration, rough_size
+from attachfs.wording import rough_duration, rough_size
 
 _SOURCES: Final = ("memory", "disk", "shared", "shared_store", "archive")
 
@@ -29,8 +30,6 @@ def command(*, mountpoint: Path | None, as_json: bool) -> None:
     Which archive it is of and as whom, for how long the token serves, whether the server answers,
     what is cached, where what was read came from, and the errors of late.
     """
-    import json
-
     from attachfs.errors import SetupError
     from attachfs.mount.client import ANSWER_S, ask_all
 
@@ -45,13 +44,13 @@ def command(*, mountpoint: Path | None, as_json: bool) -> None:
         answer.pop("ok")
         answers.append(answer)
         if not as_json:
-            click.echo(("\n" if number else "") + "\n".join(_lines(answer)))
+            say(*([""] if number else []), *_lines(answer))
     if as_json:
-        click.echo(json.dumps(answers, indent=2, ensure_ascii=False))
+        say_json(answers)
     if failures:
         first, *others = failures
         for other in others:
-            click.echo(f"attachfs: {other}", err=True)
+            complain(other)
         raise first
 
 
@@ -86,7 +85,7 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _line(name: str, text: str) -> str:
-    return f"  {name + ':':<11} {printable(text)}"
+    return f"  {name + ':':<11} {text}"
 
 
 def _token(answer: Mapping[str, Any]) -> str:

@@ -11,12 +11,13 @@ import click
 from click.core import ParameterSource
 
 from attachfs.cli.cluster import cluster_options, team
-from attachfs.cli.jobs import path_argument, warn
+from attachfs.cli.jobs import path_argument
 from attachfs.cli.options import archive_options, log_options
+from attachfs.cli.output import complain, say, say_text, warn
 from attachfs.cli.parameters import AbsolutePath
 from attachfs.cli.progress import Progress, files_of
 from attachfs.errors import UsageError
-from attachfs.wording import printable, rough_size
+from attachfs.wording import rough_size
 
 if TYPE_CHECKING:
     from attachfs.audit.events import Event
@@ -152,8 +153,10 @@ def _at_once(
     )
     if file is not None:
         file.write(report, _thumbnails(work, report) if file.is_page else {})
-    text = to_json(report).decode() if as_json else _summary(report.counts, report.verified_bytes)
-    click.echo(text)
+    if as_json:
+        say_text(f"{to_json(report).decode()}\n")
+    else:
+        say(_summary(report.counts, report.verified_bytes))
     return 0 if is_well(report.counts) else 1
 
 
@@ -189,9 +192,9 @@ def _into_directory(
 
     _verify(work, job, take, quiet=False, done=done)
     report.end(_now())
-    click.echo(_summary(report.counts, report.verified_bytes))
+    say(_summary(report.counts, report.verified_bytes))
     if report.counts[Verdict.UNREADABLE]:
-        click.echo("attachfs: the same command tries again what was unreadable", err=True)
+        complain("the same command tries again what was unreadable")
     return 0 if is_well(report.counts) else 1
 
 
@@ -234,7 +237,7 @@ def _verify(
                 finding = event.finding
                 if finding.verdict is not Verdict.VERIFIED:
                     path = work.shown(finding.path)
-                    progress.say(f"{finding.verdict}: {path}: {printable(finding.reason)}")
+                    progress.say(f"{finding.verdict}: {path}: {finding.reason}")
 
         work.do(job, pass_on, done=done)
 

@@ -17,7 +17,6 @@ from distributed import Client, LocalCluster, Security
 from distributed.comm.core import connect
 
 from attachfs.errors import ClusterTrouble
-from attachfs.wording import printable
 
 # While one part is looked into, another one's attachments are under way.
 THREADS_PER_WORKER: Final = 2
@@ -156,8 +155,7 @@ def check_url(url: str) -> None:
     """Raise `ClusterTrouble` for what is no scheduler's URL: Dask's own errors name no remedy."""
     if not _URL.fullmatch(url):
         raise ClusterTrouble(
-            f"{printable(url)!r} is no scheduler's URL; it should look like tcp://10.0.0.1:8786, "
-            "or tls://..."
+            f"{url!r} is no scheduler's URL; it should look like tcp://10.0.0.1:8786, or tls://..."
         )
 
 

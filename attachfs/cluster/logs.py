@@ -10,6 +10,7 @@ from distributed import Client, get_worker
 from structlog.typing import EventDict, WrappedLogger
 
 from attachfs.access.portal import without_retries
+from attachfs.escaping import traceback_text
 
 _log = structlog.get_logger(__name__)
 _TELLING: Final[dict[str, Callable[[dict[str, str]], object]]] = {}
@@ -27,7 +28,7 @@ def tell(run: str) -> None:
             processors=[
                 without_retries,
                 structlog.processors.add_log_level,
-                structlog.processors.format_exc_info,
+                structlog.processors.ExceptionRenderer(traceback_text),
                 _pass_on,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),

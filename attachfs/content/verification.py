@@ -2,9 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from attachfs.archive.digests import EMPTY_SHA256, is_sha256
 from attachfs.errors import Mismatch
+from attachfs.escaping import escaped
+
+# Of what one source declares in a message: a record may name several, and they may be long.
+_MAX_DIGEST_CHARS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,9 @@ class Expected:
     def mismatch(self, reason: str, body_sha256: str | None) -> Mismatch:
         """Return the error that names every digest known."""
         digests = self._digests(body_sha256)
-        known = " ".join(f"{source}={digest}" for source, digest in digests.items())
+        known = " ".join(
+            f"{source}={escaped(digest, _MAX_DIGEST_CHARS)}" for source, digest in digests.items()
+        )
         return Mismatch(f"{reason}; SHA-256 {known or 'unknown'}", digests=dict(digests))
 
     def _digests(self, body_sha256: str | None) -> Mapping[str, str]:

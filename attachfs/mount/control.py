@@ -27,6 +27,7 @@ from attachfs.errors import (
     UsageError,
     first_cause,
 )
+from attachfs.escaping import escaped_json
 from attachfs.mount.sockets import (
     MAX_REQUEST_BYTES,
     UCRED,
@@ -179,11 +180,11 @@ async def _answer(
         if name in long_commands:
             place.become_job()
             await _go_on(long_commands[name], request, stream)
-            return msgspec.json.encode({"ok": True})
+            return _encoded({"ok": True})
         if name not in commands:
             raise UsageError(f"this mount knows no command {name!r}")  # noqa: TRY301
         with trio.move_on_after(_COMMAND_TIMEOUT_S):
-            return msgspec.json.encode({"ok": True, **await commands[name](request)})
+            return _encoded({"ok": True, **await commands[name](request)})
         raise TimedOut(f"the mount was not done with it in {_COMMAND_TIMEOUT_S:g} s")  # noqa: TRY301
     except Exception as error:  # noqa: BLE001 - the mount goes on, whatever it was
         cause = first_cause(error)
@@ -199,7 +200,7 @@ async def _go_on(
     one_at_a_time = trio.Lock()
 
     async def more(value: Any) -> None:
-        line = msgspec.json.encode({"more": value}) + b"\n"
+        line = _encoded({"more": value}) + b"\n"
         async with one_at_a_time:
             await stream.send_all(line)
 
@@ -239,7 +240,12 @@ def _failure(cause: BaseException) -> bytes:
         exit_code = cause.exit_code
     elif isinstance(cause, NotFound):
         exit_code = UsageError.exit_code
-    return msgspec.json.encode({"ok": False, "error": str(cause), "exit_code": exit_code})
+    return _encoded({"ok": False, "error": str(cause), "exit_code": exit_code})
+
+
+def _encoded(answer: Mapping[str, Any]) -> bytes:
+    """Return an answer as JSON that a terminal may be shown."""
+    return escaped_json(msgspec.json.encode(answer))
 
 
 @contextmanager

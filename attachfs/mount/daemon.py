@@ -3,13 +3,13 @@
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from attachfs.errors import MountFailed
+from attachfs.escaping import print_traceback
 from attachfs.files import open_regular
 
 _READY: Final = b"\0"
@@ -36,8 +36,8 @@ def run_in_background(serve: Callable[[Callable[[], None]], int], log_file: Path
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         os.chdir("/")  # the directory we were started in must not be kept from being unmounted
         status = serve(lambda: _detach(writing, log))
-    except BaseException:  # noqa: BLE001 - os._exit would swallow it
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001 - os._exit would swallow it
+        print_traceback(type(error), error, error.__traceback__)
     finally:
         with suppress(OSError):  # nobody may read it any more
             sys.stderr.flush()

@@ -16,6 +16,7 @@ import trio
 from attachfs.access.opened import Opened, opened
 from attachfs.access.settings import Settings
 from attachfs.errors import MountFailed
+from attachfs.escaping import escaped
 from attachfs.mount.callers import Callers
 from attachfs.mount.control import Command, LongCommand, More, argument, serve_control
 from attachfs.mount.express import use_express_lane
@@ -94,7 +95,8 @@ async def _serve(
     def announced() -> None:
         nonlocal unmount
         on_ready()
-        notify(READY, f"STATUS={archive.settings.url} is mounted on {mountpoint}")
+        # A line break would begin another field.
+        notify(READY, f"STATUS={escaped(f'{archive.settings.url} is mounted on {mountpoint}')}")
         unmount = False
         task_status.started()
 

@@ -4,6 +4,8 @@ import time
 from collections import Counter, deque
 from typing import Final, NamedTuple
 
+from attachfs.escaping import escaped
+
 _MAX_RECENT: Final = 20
 
 
@@ -30,7 +32,8 @@ class Tally:
 
     def told(self, operation: str, error: Exception) -> None:
         """Remember an error that is worth a look."""
-        self.recent.append(Trouble(time.time(), operation, type(error).__name__, str(error)))
+        message = escaped(str(error))
+        self.recent.append(Trouble(time.time(), operation, type(error).__name__, message))
 
 
 TALLY: Final = Tally()

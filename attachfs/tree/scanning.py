@@ -3,6 +3,7 @@
 from attachfs.archive.endpoints import ScanPolicy
 from attachfs.archive.identities import AttachmentPath
 from attachfs.archive.models import SCANNED_BAD, SCANNED_OK, Info
+from attachfs.escaping import MAX_QUOTE_CHARS, escaped
 from attachfs.tree.nodes import Estate
 
 
@@ -15,7 +16,7 @@ def scan_refusal(estate: Estate, path: AttachmentPath, info: Info) -> str | None
         return None
     if info.scanned_status == SCANNED_BAD:
         reason = info.scanned_bad_reason
-        return f"{SCANNED_BAD}: {reason}" if reason else SCANNED_BAD
+        return f"{SCANNED_BAD}: {escaped(reason, MAX_QUOTE_CHARS)}" if reason else SCANNED_BAD
     if estate.catalog.has_bad_twin(path, info):
         return f"{SCANNED_BAD} under another name"
     if estate.policy is ScanPolicy.REQUIRE_OK and info.scanned_status != SCANNED_OK:

@@ -11,6 +11,7 @@ from attachfs.archive.digests import is_sha256
 from attachfs.archive.identities import AttachmentPath
 from attachfs.archive.models import Info, Record
 from attachfs.errors import AttachfsError, Denied, NotFound, Unauthenticated
+from attachfs.escaping import MAX_QUOTE_CHARS, escaped
 from attachfs.tree.attrs import Attrs
 from attachfs.tree.files import holder_mtime_ns
 from attachfs.tree.names import SUMS
@@ -31,8 +32,7 @@ class _Line:
         if self.refusal is None and self.digest is not None:
             return f"{self.digest}  {self.name}\n"
         reason = self.refusal or "no SHA-256 is declared"
-        printable = "".join(c if c.isprintable() else "?" for c in reason)
-        return f"# {self.name}: {printable}\n"
+        return f"# {self.name}: {escaped(reason, MAX_QUOTE_CHARS)}\n"
 
 
 class SumsFile(File):

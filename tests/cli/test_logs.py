@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,9 +29,37 @@ except ValueError:
 """
 
 
-def _logged(form: str, **settings: object) -> list[str]:
+# What a server may have a part of: the event, a field, an error's message, a library's word.
+_HOSTILE_EVENTS = """
+import logging, pathlib, sys, warnings
+import structlog
+from attachfs.cli.logs import configure
+configure("info", {form!r})
+log = structlog.get_logger("here")
+def fail(text):
+    raise ValueError(text)
+for char in {chars!r}:
+    text = "before" + char + "2099-12-01T00:00:00Z [info     ] forged"
+    log.warning(text)
+    log.warning("seen", reason=text, path=pathlib.Path(text), error=ValueError(text), many=[text])
+    try:
+        fail(text)
+    except ValueError:
+        log.exception("failed")
+        logging.getLogger("library").exception(text)
+    logging.getLogger("library").warning(text)
+    warnings.warn(text)
+    log.warning("long", reason="x" * 10_000_000, **{{text: 1}})
+    print("next", file=sys.stderr)
+"""
+_UNSAFE = [*"\0\t\n\v\f\r\x1b\x7f\x85\x9b\u061c\u202a\u202e\u2028\u2029\u2066\u2069\ud800"]
+
+
+def _logged(
+    form: str, events: str = _EVENTS, *, chars: Sequence[str] = (), **settings: object
+) -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-c", _EVENTS.format(form=form)],
+        [sys.executable, "-c", events.format(form=form, chars=chars)],
         text=True,
         check=True,
         **{"stderr": subprocess.PIPE, **settings},  # type: ignore[call-overload]
@@ -67,6 +95,25 @@ def test_the_journal_reads_priorities() -> None:
     assert re.fullmatch(r"<6>seen +name='a b' number=1", lines[0]), lines[0]
     assert all(line.startswith("<3>") for line in lines[1:])
     assert lines[-1] == "<3>ValueError: so it is"
+
+
+@pytest.mark.parametrize("form", ["text", "json", "journal"])
+def test_no_text_forges_an_entry_or_reaches_a_terminal(form: str) -> None:
+    """Each entry has as many lines as with harmless text, all of them printable and bounded."""
+    text = "\n".join(_logged(form, _HOSTILE_EVENTS, chars=[" ", *_UNSAFE]))
+    harmless, *parts = (part.split("\n") for part in text.removesuffix("next").split("next\n"))
+    for char, lines in zip(_UNSAFE, parts, strict=True):
+        assert lines.pop() == ""
+        assert len(lines) == len(harmless) - 1, lines
+        assert all(line.isprintable() for line in lines), lines
+        assert max(map(len, lines)) < 10_000
+        assert not any(line.startswith("2099") for line in lines)
+        assert sum(line.count("forged") for line in lines) >= 10
+        if form == "json":
+            events = [json.loads(line) for line in lines]
+            assert events[0]["event"] == f"before{char}2099-12-01T00:00:00Z [info     ] forged"
+        if form == "journal":
+            assert all(line.startswith(("<4>", "<3>")) for line in lines)
 
 
 def test_the_journal_is_recognised(tmp_path: Path) -> None:

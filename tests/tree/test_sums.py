@@ -52,7 +52,7 @@ async def test_what_is_blocked_is_a_comment(estate: Estate) -> None:
         lines = await _lines(mounted, holder)
         assert len(lines) == 2
         assert f"{sha256(b'good')}  {good}" in lines
-        assert f"# {bad}: SCANNED_BAD: worm?{'0' * 64}  {good}" in lines
+        assert f"# {bad}: SCANNED_BAD: worm\\n{'0' * 64}  {good}" in lines
     async with estate.mounted(policy=ScanPolicy.ALLOW) as mounted:
         assert all(not line.startswith("#") for line in await _lines(mounted, holder))
 
