@@ -2,26 +2,17 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
 from importlib.metadata import version
 from typing import Final, NamedTuple
 
-from prometheus_client import (
-    CollectorRegistry,
-    ProcessCollector,
-    generate_latest,
-    start_http_server,
-)
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from attachfs.access.opened import Opened
-from attachfs.errors import UsageError
 from attachfs.mount.tally import TALLY
 
 Samples = Mapping[tuple[str, ...], float]
-
-_ADDRESS: Final = "127.0.0.1"
 
 
 class Measure(NamedTuple):
@@ -205,27 +196,3 @@ def registry_of(archive: Opened) -> CollectorRegistry:
 def metrics_text(archive: Opened) -> str:
     """Return all measures in Prometheus' text format."""
     return generate_latest(registry_of(archive)).decode()
-
-
-@contextmanager
-def serving_metrics(archive: Opened, port: int | None) -> Iterator[None]:
-    """Serve all measures on a port of this machine for the block, in threads; None serves none.
-
-    Raises `UsageError` where the port cannot be had.
-    """
-    if port is None:
-        yield
-        return
-    try:
-        server, thread = start_http_server(port, addr=_ADDRESS, registry=registry_of(archive))
-    except OSError as error:
-        raise UsageError(
-            f"cannot serve metrics on {_ADDRESS}:{port}: {error.strerror}; choose another "
-            "--metrics-port"
-        ) from error
-    with closing(server.socket):
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()

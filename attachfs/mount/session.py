@@ -21,7 +21,8 @@ from attachfs.mount.callers import Callers
 from attachfs.mount.control import Command, LongCommand, More, argument, serve_control
 from attachfs.mount.express import use_express_lane
 from attachfs.mount.kernel import KernelCaches
-from attachfs.mount.metrics import metrics_text, serving_metrics
+from attachfs.mount.metrics import metrics_text
+from attachfs.mount.metrics_server import metrics_listener, serve_metrics
 from attachfs.mount.mountpoint import claimed
 from attachfs.mount.mounts import SUBTYPE
 from attachfs.mount.notify import READY, STOPPING, notify
@@ -62,11 +63,12 @@ async def run(
     presentation = presentation or Presentation.chosen(source=settings.url)
     kernel = KernelCaches()
     async with opened(settings, on_warning=on_warning, kernel=kernel) as archive:
-        with serving_metrics(archive, metrics_port):
+        with metrics_listener(metrics_port) as scrapes:
             await _serve(
                 archive,
                 mountpoint,
                 presentation,
+                scrapes=scrapes,
                 on_ready=on_ready,
                 on_ending=on_ending,
                 task_status=task_status,
@@ -79,6 +81,7 @@ async def _serve(
     mountpoint: Path,
     presentation: Presentation,
     *,
+    scrapes: trio.SocketListener | None,
     on_ready: Callable[[], None],
     on_ending: Callable[[int], None],
     task_status: trio.TaskStatus[None],
@@ -107,6 +110,8 @@ async def _serve(
             nursery.start_soon(_refresh_on_hangup, archive.fs)
             nursery.start_soon(_dump_on_request)
             nursery.start_soon(callers.watch)
+            if scrapes is not None:
+                nursery.start_soon(serve_metrics, scrapes, archive)
             commands = _commands(archive, mountpoint)
             await nursery.start(serve_control, mountpoint, commands, {"job": _job(archive.fs)})
             nursery.start_soon(_announce, mountpoint, announced)
