@@ -26,6 +26,8 @@ _CONFIGURATION: Final[dict[str, Any]] = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.interval": "5s",
     "distributed.admin.tick.interval": "1s",
+    # Each worker would tell any user of its machine, over HTTP, what it does.
+    "distributed.worker.http.routes": [],
     # MALLOC_TRIM_THRESHOLD_ among them: memory was given back after every body, and had anew.
     "distributed.nanny.pre-spawn-environ": {},
 }
@@ -111,6 +113,8 @@ def _local(workers: int, *, dashboard: bool) -> Iterator[Client]:
                     silence_logs=logging.CRITICAL,
                 )
             )
+            if not dashboard:
+                cluster.scheduler.http_server.stop()  # it has no routes; nobody is to talk to it
             client = stack.enter_context(Client(cluster, security=security, set_as_default=False))
         try:
             yield client

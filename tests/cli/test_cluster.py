@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,38 @@ def test_a_cut_leaves_nobody_at_work(
     assert (process.returncode, _said(err)) == (128 + ended_by, [])
     assert len(rows_of(report)) >= _PER_ASSET
     assert json.loads((report / "_report.json").read_bytes())["ended"] == ""
+
+
+def test_other_users_are_told_nothing(slow: Steering, home: Path) -> None:
+    """No port of the program or of a worker speaks HTTP, nor anything without a certificate."""
+    environment = _environment(slow, home)
+    arguments = ("verify", "assets", "--workers", "2", "--jobs", "2", "--json")
+    slow.hold(BLOB_PATHS, after=_FIRST)
+    with running(*arguments, env=environment, patience_s=_PATIENCE_S, popen=DaskPopen) as process:
+        until(lambda: len(slow.paths(BLOB_PATHS)) == _FIRST)
+        with workers_of(process.pid) as workers:
+            ports = {
+                connection.laddr.port
+                for one in (psutil.Process(process.pid), *workers)
+                for connection in one.net_connections("tcp")
+                if connection.status == psutil.CONN_LISTEN
+            }
+            assert len(ports) >= 1 + len(workers)
+            for port in ports:
+                assert not _plain_answer(port)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=_PATIENCE_S)
+
+
+def _plain_answer(port: int) -> bytes:
+    """Return what is answered to somebody without a certificate, but for alerts of TLS."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
+        answer = b""
+        with suppress(ConnectionResetError):
+            connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            answer = connection.recv(4096)
+    is_alert = answer.startswith(b"\x15\x03")  # RFC 8446 section 5.1
+    return b"" if is_alert else answer
 
 
 @pytest.mark.parametrize("processes", [1, 3])
