@@ -24,7 +24,8 @@ _SECRET_VALID = timedelta(days=365)
 class Identities:
     """Issues and checks tokens, and keeps applications.
 
-    The signing key lives in the storage, so tokens outlive a restart.
+    The signing key lives in the storage, so tokens outlive a restart. Where others could read it,
+    it and all secrets are renewed.
 
     Args:
         storage: Where applications and the key are kept.
@@ -35,10 +36,13 @@ class Identities:
         self._storage = storage
         self._now = now
         key = storage.meta("signing_key")
-        if key is None:
+        if key is None or storage.was_exposed:
             key = secrets.token_hex(32)
             storage.set_meta("signing_key", key)
         self.key = bytes.fromhex(key)
+        if storage.was_exposed:  # whoever copied them could still use them
+            for application in self.applications(None):
+                self.regenerate_secret(application["client_id"])
 
     # --- tokens --------------------------------------------------------------------------
 

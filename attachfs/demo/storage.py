@@ -78,6 +78,9 @@ class Selection:
 class Storage:
     """Records and blob files in a directory that survives restarts.
 
+    Other users can read no file in it, whatever the umask: the key of all tokens is there.
+    `was_exposed` says that they could before.
+
     Args:
         root: The directory; made if it does not exist.
 
@@ -88,9 +91,12 @@ class Storage:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.blob_dir = root / "blobs"
+        self._db_path = root / "archive.sqlite3"
         self._lock_file = _claim(root)
         try:
-            self.blob_dir.mkdir(exist_ok=True)
+            self.was_exposed = _make_private(self._db_path)
+            self.blob_dir.mkdir(mode=0o700, exist_ok=True)
+            self.blob_dir.chmod(0o700)
             self._db = self._connect(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             self._lock_file.close()
@@ -241,9 +247,7 @@ class Storage:
         return int(self._db.execute(sql, values).fetchone()[0])
 
     def _connect(self, script: str = "") -> sqlite3.Connection:
-        db = sqlite3.connect(
-            self.root / "archive.sqlite3", isolation_level=None, check_same_thread=False
-        )
+        db = sqlite3.connect(self._db_path, isolation_level=None, check_same_thread=False)
         try:
             # A demonstration's archive need not survive a power cut, and fsync would dominate.
             db.execute("PRAGMA journal_mode = WAL")
@@ -266,17 +270,37 @@ def _row(found: tuple[int, str, str, str, bytes]) -> Row:
     )
 
 
+def _make_private(database: Path) -> bool:
+    """Let only the owner read a database, made if need be; return whether others could before.
+
+    SQLite gives new journals the mode of the database.
+    """
+    was_exposed = False
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    for suffix, more in (("", os.O_CREAT), ("-wal", 0), ("-shm", 0)):
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(f"{database}{suffix}", flags | more, 0o600)
+            try:
+                was_exposed |= bool(os.fstat(descriptor).st_mode & 0o077)
+                os.fchmod(descriptor, 0o600)
+            finally:
+                os.close(descriptor)
+    return was_exposed
+
+
 def _claim(root: Path) -> IO[str]:
     """Mark a directory as an archive and as ours until the returned file is closed."""
     foreign = ArchiveError(f"{root} holds something else: give an empty or new directory.")
     marker = root / "ARCHIVE"
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not marker.exists():
             if any(root.iterdir()):
                 raise foreign
+            marker.touch(mode=0o600)
             marker.write_text(_FORMAT)
         lock_file = marker.open("r+")
+        os.fchmod(lock_file.fileno(), 0o600)  # whoever may read it may lock it
     except OSError as error:
         raise ArchiveError(
             f"{root} cannot be used for the archive ({os.strerror(error.errno or 0)}): "

@@ -1,5 +1,7 @@
 """The archive starts, stops, survives restarts and says why it cannot (its interface)."""
 
+import os
+import shutil
 import socket
 import stat
 from functools import partial
@@ -36,6 +38,67 @@ async def test_credentials_are_private(running: RunningArchive) -> None:
         assert path.read_text().count("\n") == 1
     assert running.token_file.read_text().startswith("Authorization: Bearer ey")
     assert running.url.startswith("http://127.0.0.1:")
+
+
+def _open_to_others(root: Path) -> list[str]:
+    """Return the files below a directory that others can read, whatever its own mode."""
+    return [
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if path.stat().st_mode & 0o077
+        # What is in a private directory is out of reach.
+        and not any(
+            stat.S_IMODE(parent.stat().st_mode) == 0o700
+            for parent in path.parents
+            if parent != root and parent.is_relative_to(root)
+        )
+    ]
+
+
+@pytest.mark.parametrize("exists", [False, True], ids=["new", "given"])
+async def test_other_users_can_read_nothing_of_kept_storage(
+    tmp_path: Path, *, exists: bool
+) -> None:
+    """Neither while it runs nor after it was killed, in a directory that they can list."""
+    os.umask(0)
+    root = tmp_path / "kept"
+    if exists:
+        root.mkdir(mode=0o755)
+    async with trio.open_nursery() as nursery:
+        running = await start(nursery, ArchiveConfig(data_dir=root))
+        assert (root / "archive.sqlite3-wal").exists()
+        assert _open_to_others(root) == []
+        assert stat.S_IMODE(root.stat().st_mode) == (0o755 if exists else 0o700)
+        killed = tmp_path / "killed"
+        shutil.copytree(root, killed)
+        running.archive.create_blob(b"more")
+        assert _open_to_others(root) == []
+        nursery.cancel_scope.cancel()
+    assert _open_to_others(root) == []
+    assert _open_to_others(killed) == []
+
+
+@pytest.mark.parametrize("exposed", ["archive.sqlite3", "archive.sqlite3-wal"])
+async def test_secrets_that_others_could_read_are_renewed(tmp_path: Path, exposed: str) -> None:
+    """What is forged with the key, or asked for with a secret, is refused; the rest is kept."""
+    root = tmp_path / "kept"
+    async with trio.open_nursery() as nursery:
+        before = await start(nursery, ArchiveConfig(data_dir=root))
+        token, secret = headers(before), before.client_secret_file.read_text()
+        blob = before.archive.create_blob(b"kept")
+        shutil.copytree(root, tmp_path / "copied")
+        nursery.cancel_scope.cancel()
+    root = tmp_path / "copied"
+    (root / exposed).chmod(0o644)
+    async with trio.open_nursery() as nursery:
+        after = await start(nursery, ArchiveConfig(data_dir=root))
+        assert _open_to_others(root) == []
+        assert after.client_secret_file.read_text() != secret
+        async with httpx.AsyncClient(base_url=after.url, verify=NO_AUTHORITIES) as client:
+            assert (await client.get(ASSETS, headers=token)).status_code == 401
+            assert (await client.get(ASSETS, headers=headers(after))).status_code == 200
+        assert after.archive.blobs.record(blob["identity"].partition("/")[2]) == blob
+        nursery.cancel_scope.cancel()
 
 
 async def test_cancelling_ends_it_at_once_and_cleans_up(capfd: pytest.CaptureFixture[str]) -> None:
