@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from attachfs.demo.estate import SAMPLE
+from tests.support import hardening
 from tests.support.mounts import PATIENCE_S, Mount, Steering
 from tests.support.outcomes import outcome, until
 from tests.support.programs import Done
@@ -172,6 +173,58 @@ def test_the_units_are_without_fault(run: Run, tmp_path: Path, unit: str) -> Non
     )
     assert str(copy) not in done.stderr, done.stderr
     assert "Type=notify\n" in text
+
+
+def test_the_systems_unit_keeps_its_mount_visible() -> None:
+    """No option gives it a mount namespace, whose mounts stay there (systemd.exec(5))."""
+    names = {name for name, _ in hardening.options(_UNITS / "attachfs@.service")}
+    assert not names & {
+        *("PrivateMounts", "PrivateTmp", "PrivateDevices", "PrivateIPC", "PrivateUsers"),
+        *("ProtectSystem", "ProtectHome", "ProtectProc", "ProcSubset", "ProtectControlGroups"),
+        *("ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "MountFlags"),
+        *("ProtectHostname", "ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths", "BindPaths"),
+        *("ExecPaths", "NoExecPaths", "TemporaryFileSystem", "RootDirectory", "DynamicUser"),
+    }
+
+
+def test_the_users_unit_can_run_fusermount() -> None:
+    """No option takes new privileges away, which the setuid bit of fusermount3 gives.
+
+    In a unit of a user, every filter of system calls does (systemd.exec(5), NoNewPrivileges).
+    """
+    names = {name for name, _ in hardening.options(_UNITS / "user" / "attachfs@.service")}
+    assert not {name for name in names if name.startswith(("Restrict", "SystemCall", "Protect"))}
+    assert not names & {
+        *("NoNewPrivileges", "LockPersonality", "MemoryDenyWriteExecute", "DynamicUser"),
+        *("CapabilityBoundingSet", "PrivateUsers", "PrivateTmp", "PrivateDevices"),
+    }
+
+
+def test_the_systems_unit_is_hardened(run: Run, tmp_path: Path) -> None:
+    """As systemd-analyze judges it; 9.4 is what a unit without hardening has."""
+    copy = tmp_path / "attachfs@.service"
+    copy.write_text((_UNITS / "attachfs@.service").read_text())
+    done = run("systemd-analyze", "security", "--offline=true", "--threshold=45", copy)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_hardened_mount_works(mount: Callable[..., Mount], attachfs: Run) -> None:
+    """With the capabilities, system calls and sockets that the system's unit leaves it."""
+    program = hardening.RESTRICTED.format(unit=str(_UNITS / "attachfs@.service"))
+    mounted = mount("--allow-other", program=("-c", program))
+    status = Path(f"/proc/{mounted.process.pid}/status").read_text()
+    assert "CapEff:\t0000000000200000\n" in status
+    assert "NoNewPrivs:\t1\n" in status
+    assert "Seccomp:\t2\n" in status
+    asset = mounted.asset("container")
+    assert (asset / SAMPLE["blob:container-photo"]).read_bytes()
+    assert os.getxattr(asset / SAMPLE["blob:container-photo"], "user.archivist.verified_by")
+    assert len(list((mounted.path / "by-name").iterdir())) > 1
+    assert attachfs("status", mounted.path).returncode == 0
+    assert attachfs("verify", asset).returncode in {0, 1}
+    assert attachfs("refresh", mounted.path).returncode == 0
+    assert attachfs("umount", mounted.path).returncode == 0
+    assert mounted.process.wait(PATIENCE_S) == 0
 
 
 def test_systemd_is_told_when_the_mount_is_there_and_when_it_ends(
