@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+_COUNTER_BYTES: Final = 8  # of an eventfd
 _ENDED_BY_SIGNAL: Final = 128  # as shells have it
 
 
@@ -33,7 +34,8 @@ class Watchdog:
         os.eventfd_write(self._told, number)
 
     def _watch(self) -> None:
-        number = os.eventfd_read(self._told)
+        # os.eventfd_read fails where a signal comes to this thread; os.read begins again.
+        number = int.from_bytes(os.read(self._told, _COUNTER_BYTES), sys.byteorder)
         time.sleep(self._limit_s)
         with suppress(Exception):
             sys.stderr.write(f"attachfs: not done {self._limit_s:g} s after signal {number}\n")
