@@ -13,9 +13,9 @@ import trio
 
 from attachfs.access.limits import descriptor_limit
 from attachfs.access.preflight import preflight
-from attachfs.access.settings import Settings
+from attachfs.access.settings import Knowledge, Settings
 from attachfs.archive.auth import BearerAuth
-from attachfs.archive.client import Archive
+from attachfs.archive.client import Archive, OfflineArchive
 from attachfs.archive.streams import Streams
 from attachfs.archive.traffic import Traffic
 from attachfs.archive.transport import MAX_CONNECTIONS, async_client, blocking_client
@@ -61,8 +61,10 @@ async def opened(
 ) -> AsyncIterator[Opened]:
     """Offer the file system of an archive that answers; all that works for it ends with the block.
 
-    `kernel` is told what to forget. Raises `SetupError` where the archive cannot be used, and what
-    the block raises; a mistake of the user's is raised as it is, not in a group.
+    By `settings.knowledge`, it is one that believes nothing older, or one that asks nothing, as
+    `FileSystem.anew` and `FileSystem.offline` have it. `kernel` is told what to forget. Raises
+    `SetupError` where the archive cannot be used, and what the block raises; a mistake of the
+    user's is raised as it is, not in a group.
     """
     auth = None if settings.credentials is None else BearerAuth(settings.credentials)
     http = async_client(
@@ -77,9 +79,10 @@ async def opened(
         settings.url, auth=auth, ca_bundle=settings.ca_bundle, timeout_s=settings.timeout_s
     )
     streams = Streams(blocking, traffic)
+    kind = OfflineArchive if settings.knowledge is Knowledge.OFFLINE else Archive
     async with (
         _unwrapped(),
-        Archive(
+        kind(
             http,
             timeout_s=settings.timeout_s,
             traffic=traffic,
@@ -89,10 +92,12 @@ async def opened(
         trio.open_nursery() as background,
     ):
         file = index_file(settings)
-        known = file.exists()  # since somebody found that all was well
-        warning = await preflight(archive, public=settings.public, known=known)
-        if warning is not None:
-            on_warning(warning)
+        # Since somebody found that all was well; where that is not believed, it is of no use.
+        known = settings.knowledge is Knowledge.KEPT and file.exists()
+        if not archive.is_offline:
+            warning = await preflight(archive, public=settings.public, known=known)
+            if warning is not None:
+                on_warning(warning)
         store = await trio.to_thread.run_sync(_open_store, settings)
         index = stack.enter_context(closing(Index.open(file)))
         index.start(background)
@@ -122,9 +127,23 @@ async def opened(
             public_only=settings.public,
             kernel=kernel,
         )
-        yield Opened(settings, archive, catalog, content, store, shared, fs)
+        async with _seen(fs, settings.knowledge) as seen:
+            yield Opened(settings, archive, catalog, content, store, shared, seen)
         background.cancel_scope.cancel()
     streams.close()
+
+
+@asynccontextmanager
+async def _seen(fs: FileSystem, knowledge: Knowledge) -> AsyncIterator[FileSystem]:
+    match knowledge:
+        case Knowledge.KEPT:
+            yield fs
+        case Knowledge.ANEW:
+            async with fs.anew() as seen:
+                yield seen
+        case Knowledge.OFFLINE:
+            async with fs.offline() as seen:
+                yield seen
 
 
 def index_file(settings: Settings) -> Path:

@@ -1,6 +1,7 @@
 """What a mount is made with."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -12,13 +13,25 @@ _MIB: Final = 1024 * 1024
 DEFAULT_URL: Final = "https://app.datatrails.ai"
 
 
+class Knowledge(StrEnum):
+    """Say what is believed: what is known, for its lifetime; what is asked for anew; what is kept.
+
+    `ANEW` believes nothing that was asked for before, and `OFFLINE` asks nothing.
+    """
+
+    KEPT = "kept"
+    ANEW = "anew"
+    OFFLINE = "offline"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Hold the options of one mount: sizes in bytes, durations in seconds.
 
     `cache_size_bytes` bounds what is kept below `cache_dir`. A `public` mount has no credentials.
     `public_assets` are lower-case UUIDs, each once. `max_requests` bounds the small ones under way.
-    Pickled, they hold no secret, as their credentials do not.
+    Pickled, they hold no secret, as their credentials do not. `knowledge` says what is believed of
+    what was known before.
     """
 
     url: str
@@ -40,3 +53,4 @@ class Settings:
     ca_bundle: Path | None = None
     shared_store: str | None = None
     max_requests: int = MAX_CONCURRENT
+    knowledge: Knowledge = Knowledge.KEPT

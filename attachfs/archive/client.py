@@ -26,7 +26,7 @@ from attachfs.archive.replies import (
 )
 from attachfs.archive.retries import retried
 from attachfs.archive.traffic import Traffic
-from attachfs.errors import AttachfsError, BadReply, Busy, ServerFault, TimedOut
+from attachfs.errors import AttachfsError, BadReply, Busy, ServerFault, TimedOut, Unreachable
 
 T = TypeVar("T")
 
@@ -75,6 +75,15 @@ class Archive:
         # Closing connections may not hold up an exit, nor be cut short half-way by it.
         with trio.move_on_after(1.0, shield=True):
             await self._http.aclose()
+
+    def offline(self) -> "OfflineArchive":
+        """Return one that stands for the same archive and asks it nothing."""
+        return OfflineArchive(self._http, timeout_s=self._timeout_s, traffic=self.traffic)
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether nothing is asked, whatever is wanted."""
+        return False
 
     @property
     def url(self) -> str:
@@ -258,6 +267,26 @@ class Archive:
             finally:
                 await _close(response)
         raise BadReply(f"{path}: more than {MAX_REDIRECTS} redirects")
+
+
+class OfflineArchive(Archive):
+    """Stand for an archive that is not to be asked: every request is `Unreachable`, at once."""
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether nothing is asked."""
+        return True
+
+    async def retried(
+        self,
+        _work: Callable[[float], Awaitable[T]],
+        *,
+        subject: str,
+        left_s: float = inf,  # noqa: ARG002 - there is nothing to wait for
+    ) -> T:
+        """Raise `Unreachable`."""
+        await trio.lowlevel.checkpoint()
+        raise Unreachable(f"{subject}: not known on this machine, and --offline asks no server")
 
 
 class _Attempt:

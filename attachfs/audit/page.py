@@ -74,9 +74,17 @@ def _facts(report: Report) -> Iterator[str]:
         ("Begun", report.started),
         ("Ended", report.ended),
         ("Verified", rough_size(report.verified_bytes)),
+        *(
+            (f"{name} from", _counted(report.sources[what]))
+            for what, name in (("record", "Records"), ("info", "/info"), ("body", "Bytes"))
+        ),
         ("By", report.program),
     ):
         yield f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>"
+
+
+def _counted(sources: Mapping[str, int]) -> str:
+    return ", ".join(f"{source}: {count:,}" for source, count in sources.items()) or "nowhere"
 
 
 def _buttons(report: Report) -> Iterator[str]:
@@ -114,7 +122,7 @@ def _row(finding: Finding, thumbnail: bytes | None) -> str:
             _time(finding.scanned),
         ),
         (_time(finding.accepted),),
-        (_time(finding.checked),),
+        (_time(finding.checked), *_sources(finding)),
     )
     attributes = {_SIZE_COLUMN: f' class="number" data-key="{-1 if size is None else size}"'}
     shown = "".join(
@@ -151,6 +159,17 @@ def _digests(finding: Finding) -> str:
     )
 
 
+def _sources(finding: Finding) -> Iterator[str]:
+    """Yield where record, `/info` and bytes came from, and when the server was asked."""
+    for name, source, asked in (
+        ("record", finding.record_source, finding.record_asked),
+        ("/info", finding.info_source, finding.info_asked),
+        ("bytes", finding.body_source, ""),
+    ):
+        if source:
+            yield f"<div>{_small(f'{name}: {source}')} {_small(_shown_time(asked))}</div>"
+
+
 def _note(text: str) -> str:
     return f'<p class="reason">{_text(text)}</p>' if text else ""
 
@@ -161,7 +180,11 @@ def _small(text: str) -> str:
 
 def _time(text: str) -> str:
     """Return a time so that it can be broken between day and hour."""
-    return f"<time>{_text(text.replace('T', ' ').removesuffix('Z'))}</time>" if text else ""
+    return f"<time>{_text(_shown_time(text))}</time>" if text else ""
+
+
+def _shown_time(text: str) -> str:
+    return text.replace("T", " ").removesuffix("Z")
 
 
 def _text(value: str) -> str:

@@ -7,14 +7,15 @@
       ...
 
 A file is written under another name and renamed: so each is whole, and what it covers is in no
-other. Readers of such directories (pyarrow, pandas, DuckDB, Spark) leave names with `_` or `.` out.
+other. Readers of such directories (pyarrow, pandas, DuckDB,
+Spark) leave names with `_` or `.` out.
 """
 
 import fcntl
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -23,7 +24,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from attachfs.audit.report import Finding, Verdict
+from attachfs.audit.report import Finding, Verdict, sources_of
 from attachfs.errors import UsageError
 from attachfs.files import require_regular
 
@@ -36,6 +37,15 @@ _COVERS: Final = b"attachfs.covers"
 _ROWS: Final = 5_000
 _WRITE_S: Final = 60.0
 
+# What reading a file raises that is no part, or none any more.
+_DAMAGES: Final = (
+    OSError,
+    KeyError,
+    TypeError,
+    ValueError,
+    pa.ArrowException,
+    msgspec.MsgspecError,
+)
 _SCHEMA: Final = pa.schema(
     [
         pa.field("path", pa.string(), nullable=False),
@@ -54,6 +64,11 @@ _SCHEMA: Final = pa.schema(
         ("scanned_status", pa.string()),
         ("scanned_bad_reason", pa.string()),
         ("scanned", pa.string()),
+        ("record_source", pa.string()),
+        ("record_asked", pa.string()),
+        ("info_source", pa.string()),
+        ("info_asked", pa.string()),
+        ("body_source", pa.string()),
         ("checked", pa.string()),
     ]
 )
@@ -69,6 +84,7 @@ class Head(msgspec.Struct, kw_only=True):
     started: str
     ended: str = ""
     counts: dict[Verdict, int] = {}
+    sources: dict[str, dict[str, int]] = {}
     verified_bytes: int = 0
 
 
@@ -93,6 +109,7 @@ class ParquetReport:
         self._head: Head | None = None
         self.counts: Counter[Verdict] = Counter(dict.fromkeys(Verdict, 0))
         self.verified_bytes = 0
+        self.sources: Mapping[str, Mapping[str, int]] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -190,9 +207,26 @@ class ParquetReport:
             self._head,
             ended=ended,
             counts={verdict: self.counts[verdict] for verdict in Verdict},
+            sources=sources_of(self._rows()),
             verified_bytes=self.verified_bytes,
         )
         self._write_head()
+        self.sources = self._head.sources
+
+    def _parts(self) -> list[Path]:
+        return sorted(self._target.glob(f"part-*{SUFFIX}"))
+
+    def _rows(self) -> Iterator[Finding]:
+        """Yield all findings that are written, a file in memory at a time."""
+        for file in self._parts():
+            yield from self._read_findings(file)
+
+    def _read_findings(self, file: Path) -> list[Finding]:
+        """Return what is in a part; raises `UsageError` where it is damaged."""
+        try:
+            return msgspec.convert(pq.ParquetFile(file).read().to_pylist(), list[Finding])
+        except _DAMAGES as error:
+            raise _damaged(file, error) from error
 
     def _count(self, verdict: Verdict, size_bytes: int | None) -> None:
         self.counts[verdict] += 1
@@ -241,17 +275,8 @@ class ParquetReport:
             number = int(file.stem.removeprefix("part-"))
             columns = table.to_pydict()
             verdicts = [Verdict(verdict) for verdict in columns["verdict"]]
-        except (
-            OSError,
-            KeyError,
-            TypeError,
-            ValueError,
-            pa.ArrowException,
-            msgspec.MsgspecError,
-        ) as error:
-            raise UsageError(
-                f"{file} is damaged ({error}); remove it, and what it covered is done again"
-            ) from error
+        except _DAMAGES as error:
+            raise _damaged(file, error) from error
         self._number = max(self._number, number)
         for verdict, size_bytes in zip(verdicts, columns["size_bytes"], strict=True):
             self._count(verdict, size_bytes)
@@ -304,6 +329,10 @@ class ParquetReport:
             f"cannot write the report to {self._target}: {error.strerror or error}; "
             "give another name"
         )
+
+
+def _damaged(file: Path, error: Exception) -> UsageError:
+    return UsageError(f"{file} is damaged ({error}); remove it, and what it covered is done again")
 
 
 def _piece_of(path: str, pieces: Container[str]) -> str | None:

@@ -122,6 +122,11 @@ async def in_parts(job: PartialJob, fs: FileSystem, tell: Tell, done: Container[
     Each part's outcome comes together, `Covered` last; what is in `done` was covered before, and
     is left out. Cancelled, what was covered is whole. Raises as `starts_of`, before anything else.
     """
+    async with job.seen(fs) as seen:
+        await _in_parts(job, seen, tell, done)
+
+
+async def _in_parts(job: PartialJob, fs: FileSystem, tell: Tell, done: Container[str]) -> None:
     await starts_of(fs, job.paths)
     await tell(job.begun(fs))
     found, tally = Pieces(fs, job, done), Tally()

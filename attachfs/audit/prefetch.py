@@ -1,5 +1,7 @@
 """Fetch every attachment below paths into the store, for when it is wanted."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
@@ -27,6 +29,11 @@ class Prefetch(msgspec.Struct, frozen=True, tag="prefetch"):
     dry_run: bool = False
     at_once: int = 16
     listed: bool = False
+
+    @asynccontextmanager
+    async def seen(self, fs: FileSystem) -> AsyncIterator[FileSystem]:
+        """Offer the file system to look at: the one that there is."""
+        yield fs
 
     def begun(self, fs: FileSystem) -> Begun:
         """Return what is told first; raises `CacheUnusable`."""

@@ -1,7 +1,7 @@
 """What a verification found: one finding an attachment, and all of them together."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -27,6 +27,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     lower-case hex: those that the record declares, the one of `/info`, and that of the bytes that
     came, where they came whole. Times are RFC 3339, UTC: `accepted` and `scanned` as the archive
     tells them, empty where it does not. `reason` is empty where all is well.
+
+    `record_source` and `info_source` are `server`, or `index` for what this machine had kept, and
+    `record_asked` and `info_asked` when the server was asked; empty where there was no answer.
+    `body_source` is `server`, `cache` (of this machine, memory included) or `shared store`, joined
+    by `+` where it was not one; empty where no bytes were read.
     """
 
     path: str
@@ -45,6 +50,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     scanned_status: str = ""
     scanned_bad_reason: str = ""
     scanned: str = ""
+    record_source: str = ""
+    record_asked: str = ""
+    info_source: str = ""
+    info_asked: str = ""
+    body_source: str = ""
     checked: str = ""
 
 
@@ -70,6 +80,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return {verdict: counted[verdict] for verdict in Verdict}
 
     @property
+    def sources(self) -> Mapping[str, Mapping[str, int]]:
+        """How many findings have record, `/info` and bytes from each source, as they name it."""
+        return sources_of(self.findings)
+
+    @property
     def verified_bytes(self) -> int:
         """How many bytes were verified."""
         return sum(
@@ -77,6 +92,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             for finding in self.findings
             if finding.verdict is Verdict.VERIFIED
         )
+
+
+def sources_of(findings: Iterable[Finding]) -> dict[str, dict[str, int]]:
+    """Count from which sources record, `/info` and bytes of findings are."""
+    counted = {"record": Counter[str](), "info": Counter[str](), "body": Counter[str]()}
+    for finding in findings:
+        counted["record"][finding.record_source] += 1
+        counted["info"][finding.info_source] += 1
+        counted["body"][finding.body_source] += 1
+    return {
+        what: {source: count for source, count in sorted(counts.items()) if source}
+        for what, counts in counted.items()
+    }
 
 
 def is_well(counts: Mapping[Verdict, int]) -> bool:
@@ -87,5 +115,10 @@ def is_well(counts: Mapping[Verdict, int]) -> bool:
 def to_json(report: Report) -> bytes:
     """Return the report for programs: what it holds, the counts, and whether all is well."""
     fields = msgspec.to_builtins(report)
-    document = {"is_well": is_well(report.counts), "counts": report.counts, **fields}
+    document = {
+        "is_well": is_well(report.counts),
+        "counts": report.counts,
+        "sources": report.sources,
+        **fields,
+    }
     return escaped_json(msgspec.json.format(msgspec.json.encode(document), indent=2))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 from attachfs.archive.identities import AttachmentPath, Holder, attachment_path
@@ -10,6 +11,7 @@ from attachfs.catalog.index import Index
 from attachfs.catalog.keys import BAD, bad_key
 
 _MAX_ENTRIES: Final = 100_000
+_MAX_PATHS: Final = 16  # whose /info a report asks for before it reads the same bytes
 
 
 class BadDigests:
@@ -18,9 +20,10 @@ class BadDigests:
     Each attachment marked SCANNED_BAD vouches for every digest that is known of it, also for one
     that a record declares later, until its own `/info` takes the mark back. The marks are kept in
     the index. Beyond 100,000 pairs of digest and attachment, the attachments marked first go.
+    What is `apart` knows no marks but those that it is given, whatever the index holds.
     """
 
-    def __init__(self, index: Index, clock: Clock) -> None:
+    def __init__(self, index: Index, clock: Clock, *, apart: bool = False) -> None:
         self._index = index
         self._clock = clock
         # The digests of each attachment marked bad, by its path; "" stands for the mark alone.
@@ -28,7 +31,8 @@ class BadDigests:
         self._paths: dict[str, set[str]] = {}  # and the other way round
         self._entries = 0
         self._holders: Counter[Holder] = Counter()
-        self._load()
+        if not apart:
+            self._load()
 
     @property
     def holders(self) -> Counter[Holder]:
@@ -46,6 +50,11 @@ class BadDigests:
             if paths and (besides is None or paths != {besides.path}):
                 return True
         return False
+
+    def paths(self, digest: str) -> list[AttachmentPath]:
+        """Return attachments that vouch for a digest, 16 at most."""
+        paths = islice(self._paths.get(digest, ()), _MAX_PATHS)
+        return [path for path in map(attachment_path, paths) if path is not None]
 
     def mark(self, path: AttachmentPath, digests: Iterable[str]) -> None:
         """Record that an attachment, of which these digests are known, is marked SCANNED_BAD."""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 import trio
 from cachetools import LRUCache
@@ -29,7 +29,7 @@ from attachfs.catalog.keys import (
 )
 from attachfs.catalog.listing import Listing
 from attachfs.catalog.listings import Listings
-from attachfs.catalog.memo import Basis, Codec, Memo
+from attachfs.catalog.memo import Basis, Codec, Known, Memo
 from attachfs.catalog.newest import NewestEvents
 from attachfs.catalog.pages import Pages
 from attachfs.catalog.trouble import Trouble
@@ -45,6 +45,37 @@ _MAX_MOMENTS: Final = 1_000  # of one asset: a refresh of more is of everything
 _MAX_NAMESAKES: Final = 16
 
 Change = Callable[[Holder, Record, Record | None], None]
+
+
+class Origin(NamedTuple):
+    """Say where an answer is from: `source` is `server` or `index`.
+
+    `asked_s` is when the server was asked for it, in seconds since 1970 UTC.
+    """
+
+    source: str
+    asked_s: float
+
+
+class _Superseded(NamedTuple):
+    """Hold what an older record of an asset says of an attachment, and when it was asked for."""
+
+    attachment: Attachment
+    asked_s: float
+
+
+class Learners(NamedTuple):
+    """Hold the parts of a catalog that learn what another one is told."""
+
+    records: Memo[Holder, Record] | None = None
+    records_at: Memo[tuple[Holder, str], Record] | None = None
+    infos: Infos | None = None
+    newest: NewestEvents | None = None
+    listings: Listings | None = None
+    supersede: Callable[[Holder, Record, float], None] | None = None
+
+
+_NOBODY: Final = Learners()
 
 
 class Catalog:
@@ -65,16 +96,26 @@ class Catalog:
         negative_ttl_s: float = 5.0,
         stale_ok_s: float = 3600.0,
         untracked: bool = False,
+        apart: bool = False,
+        learners: Learners = _NOBODY,
     ) -> None:
+        """Take who learns what is asked for here, too.
+
+        What is `apart`, as `anew` and `offline` return it, knows no scan that it did not ask for.
+        """
         self._archive = archive
         self._index = index
+        self._untracked = untracked
+        self._apart = apart
+        self._learners = learners
+        self._source = "server" if apart and not archive.is_offline else "index"
         self._clock = Clock()
         self._assets_key = ALL_ASSETS + (b"-untracked" if untracked else b"")
         self.metadata_ttl_s = metadata_ttl_s
         self.negative_ttl_s = negative_ttl_s
         basis = Basis(index, nursery, self._clock, Trouble(), negative_ttl_s, stale_ok_s)
         self.lookups = basis.lookups
-        self._bad = BadDigests(index, self._clock)
+        self._bad = BadDigests(index, self._clock, apart=apart)
         self._records: Memo[Holder, Record] = Memo(
             basis,
             Codec(record_key, lambda record: record.raw, _load_record, _same_record),
@@ -82,6 +123,7 @@ class Catalog:
             on_change=self._changed,
             on_first=self._learn,
             attended=self._bad.holders,
+            learner=learners.records,
         )
         self._records_at: Memo[tuple[Holder, str], Record] = Memo(
             basis,
@@ -92,14 +134,56 @@ class Catalog:
                 _same_record,
             ),
             max_entries=_MAX_RECORDS,
+            learner=learners.records_at,
         )
-        self._infos = Infos(archive, basis, self, self._bad)
-        self._newest = NewestEvents(index, self._clock)
+        self._infos = Infos(archive, basis, self, self._bad, learner=learners.infos)
+        self._newest = NewestEvents(index, self._clock, learner=learners.newest)
         self._pages = Pages(archive, basis, self._records, self._newest, untracked=untracked)
-        self._listings = Listings(basis, ttl_s=metadata_ttl_s)
+        self._listings = Listings(basis, ttl_s=metadata_ttl_s, learner=learners.listings)
         self._feed = Feed(basis, self._pages.all_events, self._listings, ttl_s=metadata_ttl_s)
-        self._superseded: LRUCache[AttachmentPath, Attachment] = LRUCache(_MAX_RECORDS)
+        self._superseded: LRUCache[AttachmentPath, _Superseded] = LRUCache(_MAX_RECORDS)
         self._watchers: list[Change] = []
+
+    def anew(self, nursery: trio.Nursery, index: Index) -> Self:
+        """Return a catalog of the same archive over an empty index, which knows nothing yet.
+
+        So all that it ever returns, the server said since now: it serves nothing old where the
+        server cannot be asked. What it is told, this one learns.
+        """
+        return type(self)(
+            self._archive,
+            nursery,
+            index,
+            metadata_ttl_s=self.metadata_ttl_s,
+            negative_ttl_s=self.negative_ttl_s,
+            stale_ok_s=0.0,
+            untracked=self._untracked,
+            apart=True,
+            learners=Learners(
+                self._records,
+                self._records_at,
+                self._infos,
+                self._newest,
+                self._listings,
+                self.supersede,
+            ),
+        )
+
+    def offline(self, nursery: trio.Nursery) -> Self:
+        """Return a catalog that knows what the index holds, however old, and asks nothing.
+
+        What the index does not hold is `Unreachable`.
+        """
+        return type(self)(
+            self._archive.offline(),
+            nursery,
+            self._index,
+            metadata_ttl_s=self.metadata_ttl_s,
+            negative_ttl_s=self.negative_ttl_s,
+            stale_ok_s=inf,
+            untracked=self._untracked,
+            apart=True,
+        )
 
     @property
     def server(self) -> str:
@@ -166,13 +250,21 @@ class Catalog:
             max_age_s=self.metadata_ttl_s if max_age_s is None else max_age_s,
             strict=strict,
         )
+        known = self._records_at.known((asset, at_time))
+        self.supersede(asset, record, self._clock.now_s() if known is None else known.at_s)
+        return record
+
+    def supersede(self, asset: Holder, record: Record, asked_s: float) -> None:
+        """Remember what an older record of an asset declares, which was asked for at `asked_s`."""
+        if self._learners.supersede is not None:
+            self._learners.supersede(asset, record, asked_s)
         for attachment in record.attachments:
             path = AttachmentPath(asset, attachment.id)
             if path not in self._superseded and self._infos.peek(path) is None:
                 self._infos.expire(path)  # it was refused before anybody knew where else to ask
-            self._superseded[path] = structs.replace(attachment, on_asset=True)
-            self._bad.learn(path, attachment.record_digests)
-        return record
+            older = structs.replace(attachment, on_asset=True)
+            self._superseded[path] = _Superseded(older, asked_s)
+            self._bad.learn(path, self._declared_digests(path))
 
     def record_left_s(self, holder: Holder) -> float:
         """Return for how many seconds a record may still be believed; never more than a lifetime.
@@ -199,7 +291,22 @@ class Catalog:
         """Return what a record that was seen says of an attachment: today's, or an older one."""
         record = self.known_record(path.holder)
         found = None if record is None else record.attachment(path.attachment)
-        return found or self._superseded.get(path)
+        if found is not None:
+            return found
+        older = self._superseded.get(path)
+        return None if older is None else older.attachment
+
+    def record_origin(self, path: AttachmentPath) -> Origin | None:
+        """Return where the record is from that `declared` goes by; None where there is none."""
+        known = self._records.known(path.holder)
+        older = self._superseded.get(path)
+        if older is not None and (known is None or known.value.attachment(path.attachment) is None):
+            return Origin(self._source, older.asked_s)
+        return self._origin(known)
+
+    def info_origin(self, path: AttachmentPath) -> Origin | None:
+        """Return where `/info` is from; None where it was never had."""
+        return self._origin(self._infos.known(path))
 
     async def setters(self, path: AttachmentPath) -> list[Holder]:
         """Return the events that set an attachment on its asset, the newest first."""
@@ -224,7 +331,7 @@ class Catalog:
 
     async def events(self, asset: Holder) -> Listing:
         """Return the listing of an asset's events, its first page read."""
-        if not asset.public:
+        if not asset.public and not self._archive.is_offline:
             self._feed.step(asset.asset)
             listing = await self._feed.events(asset.asset)
             if listing is not None:
@@ -265,15 +372,14 @@ class Catalog:
         return await self._info_by(self.record, path)
 
     def digests(self, path: AttachmentPath, info: Info) -> set[str]:
-        """Return every SHA-256 known of an attachment: of `/info`, of its record, of older ones."""
-        found = set() if info.sha256 is None else {info.sha256}
-        known = self._records.known(path.holder)
-        declared = None if known is None else known.value.attachment(path.attachment)
-        if declared is not None:
-            found.update(declared.record_digests)
-        older = self._superseded.get(path)
-        if older is not None:
-            found.update(older.record_digests)
+        """Return every SHA-256 known of an attachment: of `/info`, of its record, of older ones.
+
+        What is apart leaves out older records where today's declares the attachment: reports give
+        the digests of one, and settle verdicts by these.
+        """
+        found = self._declared_digests(path)
+        if info.sha256 is not None:
+            found.add(info.sha256)
         return found
 
     def is_bad(self, digest: str) -> bool:
@@ -289,7 +395,15 @@ class Catalog:
 
     def note_bad(self, path: AttachmentPath, info: Info) -> None:
         """Record that the server called an attachment bad, until its `/info` is asked for again."""
-        self._bad.mark(path, self.digests(path, info))
+        self._infos.note_bad(path, info)
+
+    def suspects(self, path: AttachmentPath, info: Info) -> list[AttachmentPath]:
+        """Return what the catalog that this one is `anew` of takes for bad with the same SHA-256.
+
+        Without what was asked for here already; a few, where there are many.
+        """
+        digests = self.digests(path, info)
+        return [suspect for digest in digests for suspect in self._infos.suspects(digest)]
 
     def expire_all(self) -> None:
         """Believe nothing that can change before it has been asked for again."""
@@ -333,6 +447,17 @@ class Catalog:
             if record.attachment(path.attachment) is not None:
                 return await self._infos.get(path)
         return await self._infos.confirmed(path, max_age_s=self.metadata_ttl_s)
+
+    def _declared_digests(self, path: AttachmentPath) -> set[str]:
+        declared = self.declared(path)
+        found = set() if declared is None else set(declared.record_digests)
+        older = None if self._apart else self._superseded.get(path)
+        if older is not None:
+            found.update(older.attachment.record_digests)
+        return found
+
+    def _origin(self, known: Known[Info] | Known[Record] | None) -> Origin | None:
+        return None if known is None else Origin(self._source, known.at_s)
 
     def _left_s(self, at_s: float) -> float:
         left_s = max(at_s, self._feed.current_s) + self.metadata_ttl_s - self._clock.now_s()

@@ -11,7 +11,7 @@ from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.models import NOT_SCANNED, SCANNED_BAD, Info, parse_info
 from attachfs.catalog.bad_digests import BadDigests
 from attachfs.catalog.keys import INFO, info_key
-from attachfs.catalog.memo import Basis, Codec, Memo
+from attachfs.catalog.memo import Basis, Codec, Known, Memo
 from attachfs.errors import AttachfsError, BadReply, Denied, NotFound, Unauthenticated
 
 # How long a scan status is believed (scanning is a daily batch, contract section 3.2). The rest
@@ -49,14 +49,25 @@ class Infos:
     blob, and the kind that this server honours goes first from then on.
     """
 
-    def __init__(self, archive: Archive, basis: Basis, sources: Sources, bad: BadDigests) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        basis: Basis,
+        sources: Sources,
+        bad: BadDigests,
+        *,
+        learner: "Infos | None",
+    ) -> None:
+        """Take what records say, and where to mark what is bad; `learner` learns all of it, too."""
+        self._learner = learner
         self._archive = archive
         self._sources = sources
         self._bad = bad
-        self._infos: Memo[AttachmentPath, Info] = Memo(
+        self.memo: Memo[AttachmentPath, Info] = Memo(
             basis,
             Codec(info_key, _dump, _load, _same),
             max_entries=_MAX_INFOS,
+            learner=None if learner is None else learner.memo,
         )
         self._honoured = _OWN
         # Who only walks through names need not look for sizes that nobody has asked for.
@@ -64,32 +75,65 @@ class Infos:
 
     async def get(self, path: AttachmentPath) -> Info:
         """Return `/info`; says nothing about the right to read."""
-        return await self._infos.get(path, partial(self._ask, path), max_age_s=_scan_ttl_s)
+        return await self.memo.get(path, partial(self._ask, path), max_age_s=_scan_ttl_s)
 
     async def confirmed(self, path: AttachmentPath, *, max_age_s: float) -> Info:
         """Return `/info`, answered within `max_age_s` seconds: who may ask for it may read."""
-        return await self._infos.get(
+        return await self.memo.get(
             path,
             partial(self._ask, path),
             max_age_s=lambda info: min(max_age_s, _scan_ttl_s(info)),
             strict=True,
         )
 
+    def known(self, path: AttachmentPath) -> Known[Info] | None:
+        """Return `/info` as last seen, and when, without asking."""
+        return self.memo.known(path)
+
     def peek(self, path: AttachmentPath) -> Info | None:
         """Return `/info` as last seen, without asking."""
-        return self._infos.peek(path)
+        return self.memo.peek(path)
 
     def peek_many(self, paths: Sequence[AttachmentPath]) -> Mapping[AttachmentPath, Info]:
         """Return what is known of many, without asking."""
-        return self._infos.peek_many(paths) if self._any else {}
+        return self.memo.peek_many(paths) if self._any else {}
+
+    def note(self, path: AttachmentPath, info: Info) -> None:
+        """Record a scan that was asked for."""
+        self._any = True
+        if info.scanned_status == SCANNED_BAD:
+            self._bad.mark(path, self._sources.digests(path, info))
+        else:
+            self._bad.clear(path)
+        if self._learner is not None:
+            self._learner.note(path, info)
+
+    def note_bad(self, path: AttachmentPath, info: Info) -> None:
+        """Record that the server called an attachment bad, whatever its `/info` said."""
+        self._bad.mark(path, self._sources.digests(path, info))
+        if self._learner is not None:
+            self._learner.note_bad(path, info)
+
+    def suspects(self, digest: str) -> list[AttachmentPath]:
+        """Return what the learner takes for bad with this SHA-256, and was not asked for here.
+
+        None where the digest is known to be bad here already.
+        """
+        if self._learner is None or self._bad.has((digest,)):
+            return []
+        return [path for path in self._learner.bad_paths(digest) if self.peek(path) is None]
+
+    def bad_paths(self, digest: str) -> list[AttachmentPath]:
+        """Return attachments with this SHA-256 that are marked SCANNED_BAD, as `BadDigests`."""
+        return self._bad.paths(digest)
 
     def expire(self, path: AttachmentPath) -> None:
         """Ask for a scan status again before it is believed."""
-        self._infos.expire(path)
+        self.memo.expire(path)
 
     def expire_all(self) -> None:
         """Ask for every scan status again before it is believed."""
-        self._infos.expire_all()
+        self.memo.expire_all()
 
     async def _ask(self, path: AttachmentPath) -> Info:
         refusal: AttachfsError | None = None
@@ -104,8 +148,7 @@ class Infos:
                 else:
                     if refusal is not None:
                         self._honoured = kind
-                    self._note_scan(path, info)
-                    self._any = True
+                    self.note(path, info)
                     return info
         assert refusal is not None  # noqa: S101 - its own URL has been asked
         raise refusal
@@ -136,12 +179,6 @@ class Infos:
             raise
         except (NotFound, Denied):
             return []  # a token may read attachments and not list events
-
-    def _note_scan(self, path: AttachmentPath, info: Info) -> None:
-        if info.scanned_status == SCANNED_BAD:
-            self._bad.mark(path, self._sources.digests(path, info))
-        else:
-            self._bad.clear(path)
 
 
 def _scan_ttl_s(info: Info) -> float:

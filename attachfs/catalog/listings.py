@@ -15,10 +15,14 @@ _MAX_LISTINGS: Final = 256
 
 
 class Listings:
-    """Share listings among all readers, by their keys in the index."""
+    """Share listings among all readers, by their keys in the index.
 
-    def __init__(self, basis: Basis, *, ttl_s: float) -> None:
+    What `learner` is given, it learns as well: all listings that are whole.
+    """
+
+    def __init__(self, basis: Basis, *, ttl_s: float, learner: "Listings | None" = None) -> None:
         self._basis = basis
+        self._learner = learner
         self._ttl_s = ttl_s
         self._listings: Memo[bytes, Listing] = Memo(
             basis,
@@ -77,6 +81,8 @@ class Listings:
 
     def learn(self, listings: Sequence[tuple[bytes, bytes]], at_s: float) -> None:
         """Remember whole listings, packed, that came by another way, asked for at `at_s`."""
+        if self._learner is not None:
+            self._learner.learn(listings, at_s)
         entries = self._basis.index.get_many([key for key, _ in listings])
         updates: list[Update[bytes, Listing]] = [
             Update(key, key, packed, None, entries[key].at_s if key in entries else -inf)
@@ -104,3 +110,6 @@ class Listings:
 
     def _keep(self, key: bytes, began_s: float, listing: Listing) -> None:
         self._listings.put(key, listing, began_s)
+        packed = listing.dump()
+        if self._learner is not None and packed is not None:
+            self._learner.learn([(key, packed)], began_s)

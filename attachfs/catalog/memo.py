@@ -104,7 +104,8 @@ class Memo(Generic[K, V]):
     An answer that is renewed with nothing new stays the same object. Refusals (not found, denied)
     are remembered for a while; other failures are not. `on_change(key, old, new)` is told of what
     is no longer as it was; `new` is None where it has gone. `on_first(key, value)` is told of the
-    first answer for a key in `attended`.
+    first answer for a key in `attended`. What `learner` is given, it learns as well: all that is
+    asked for through this one.
     """
 
     def __init__(
@@ -116,7 +117,9 @@ class Memo(Generic[K, V]):
         on_change: Callable[[K, V, V | None], None] = lambda _key, _old, _new: None,
         on_first: Callable[[K, V], None] = lambda _key, _value: None,
         attended: Container[K] = (),
+        learner: "Memo[K, V] | None" = None,
     ) -> None:
+        self._learner = learner
         self._flights: Flights[K, V] = Flights(basis.nursery)
         self._basis = basis
         self._codec = codec
@@ -195,6 +198,8 @@ class Memo(Generic[K, V]):
 
     def put(self, key: K, value: V, at_s: float) -> V:
         """Remember an answer that was asked for at `at_s`; returns what is kept."""
+        if self._learner is not None:
+            self._learner.put(key, value, at_s)
         known = self.known(key)
         if self._is_overtaken(key, at_s, self._basis.clock.now_s() + _FUTURE_S):
             return value if known is None else known.value
@@ -234,6 +239,21 @@ class Memo(Generic[K, V]):
                 updates.append(self._compared(key, name, data, entry))
         return updates
 
+    def taught(self, answers: Sequence[tuple[K, bytes]]) -> list[Update[K, V]]:
+        """Find out what is new to the learner, as `compare` does; for `teach`."""
+        return [] if self._learner is None else self._learner.compare(answers)
+
+    async def room(self) -> None:
+        """Wait while too much waits to be written, also of what the learner was taught."""
+        await self._basis.index.room()
+        if self._learner is not None:
+            await self._learner.room()
+
+    def teach(self, updates: Sequence[Update[K, V]], at_s: float) -> None:
+        """Have the learner remember what `taught` found, asked for at `at_s`."""
+        if self._learner is not None:
+            self._learner.update(updates, at_s)
+
     def update(self, updates: Sequence[Update[K, V]], at_s: float) -> None:
         """Remember what `compare` found, asked for at `at_s`, where nothing newer is known."""
         index = self._basis.index
@@ -260,6 +280,8 @@ class Memo(Generic[K, V]):
 
     def forget(self, key: K) -> None:
         """Forget the answer for `key`: it is known to have gone."""
+        if self._learner is not None:
+            self._learner.forget(key)
         known = self.known(key)
         if known is not None:
             del self._parsed[key]

@@ -17,7 +17,11 @@ _TIME: Final = struct.Struct("<q")
 class NewestEvents:
     """Remember times, in nanoseconds since 1970 UTC, in the index."""
 
-    def __init__(self, index: Index, clock: Clock) -> None:
+    def __init__(
+        self, index: Index, clock: Clock, *, learner: "NewestEvents | None" = None
+    ) -> None:
+        """Take who learns of every event that is noted here, too."""
+        self._learner = learner
         self._index = index
         self._clock = clock
         self._known_ns: LRUCache[str, int] = LRUCache(_MAX_ASSETS)
@@ -38,6 +42,8 @@ class NewestEvents:
 
     def note(self, asset: Holder, accepted_ns: int) -> None:
         """Take note of an event of an asset."""
+        if self._learner is not None:
+            self._learner.note(asset, accepted_ns)
         if accepted_ns > self.get_ns(asset):
             self._any = True
             self._known_ns[asset.path] = accepted_ns

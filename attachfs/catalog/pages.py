@@ -76,19 +76,22 @@ class Pages:
     ) -> Page:
         at_s = self._basis.clock.now_s()
         updates: list[Update[Holder, Record]] = []
+        taught: list[Update[Holder, Record]] = []
 
         def parse(raw: bytes, *, max_entries: int = PAGE_SIZE) -> Page:
             page = source.parse(raw, max_entries=max_entries)
             named = [(holder_of(entry), entry.raw) for entry in page.entries]
             found = [(holder, data) for holder, data in named if holder is not None]
             updates[:] = compare(found)
+            taught[:] = self._records.taught(found)
             return page
 
         page = await self._archive.page(replace(source, parse=parse), token)
         self._records.update(updates, at_s)
+        self._records.teach(taught, at_s)
         for entry in page.entries:
             holder = holder_of(entry)
             if holder is not None and holder.event is not None:
                 self._newest.note(holder.owner, entry.accepted_ns)
-        await self._basis.index.room()
+        await self._records.room()
         return page

@@ -1,5 +1,6 @@
 """`attachfs verify`: hash everything again, compare it with the records, and report."""
 
+import sys
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from attachfs.errors import UsageError
 from attachfs.wording import rough_size
 
 if TYPE_CHECKING:
+    from attachfs.access.settings import Settings
     from attachfs.audit.events import Event
     from attachfs.audit.report import Finding, Report, Verdict
     from attachfs.audit.verify import Verify
@@ -48,6 +50,12 @@ _MAX_THUMBNAILS: Final = 2_000
     "[default: no]",
 )
 @click.option(
+    "--offline",
+    is_flag=True,
+    help="Ask the server for nothing: look at the records, /info and bytes that this machine has "
+    "kept, however old. What it has not is unreadable.  [default: no]",
+)
+@click.option(
     "--jobs",
     type=click.IntRange(1, 256),
     default=16,
@@ -66,6 +74,7 @@ def command(
     paths: tuple[str, ...],
     target: Path | None,
     refetch: bool,
+    offline: bool,
     jobs: int,
     as_json: bool,
     workers: int | None,
@@ -80,11 +89,19 @@ def command(
     as assets/<UUID>. Each attachment is verified, mismatched, missing, bad scan, not scanned or
     unreadable; the --scan-policy says which scans count. The exit status is 0 only if all are
     verified, else 1. With --workers or --scheduler, many processes share the work.
+
+    Listings, records and /info are asked for anew, unless --offline; bytes that the cache or the
+    shared store has are hashed there, unless --refetch. The report says of each attachment where
+    record, /info and bytes came from, and when the server was asked.
     """
     from attachfs.audit.verify import Verify
     from attachfs.cli.jobs import worker
 
+    if offline and refetch:
+        raise UsageError("--refetch downloads from the server, which --offline does not ask")
     work = worker(context, options, paths, heeded=frozenset({"scan_policy"}))
+    if work.settings is not None:
+        work = replace(work, settings=_asking(work.settings, offline=offline))
     work = replace(
         work,
         team=team(
@@ -99,7 +116,8 @@ def command(
     )
     # A mount reads by the policy that it has: which scans count here is another question.
     is_given = context.get_parameter_source("scan_policy") is not ParameterSource.DEFAULT
-    job = Verify(work.paths, options["scan_policy"] if is_given else "", jobs)
+    policy = options["scan_policy"] if is_given else ""
+    job = Verify(work.paths, policy, jobs, offline=offline)
     with ExitStack() as stack:
         if target is not None and target.suffix.lower() == ".parquet":
             if as_json or work.settings is None:
@@ -109,6 +127,13 @@ def command(
                 )
             return _into_directory(stack, work, job, target, refetch=refetch)
         return _at_once(stack, work, job, target, refetch=refetch, as_json=as_json)
+
+
+def _asking(settings: "Settings", *, offline: bool) -> "Settings":
+    """Return settings by which nothing is believed that was known before, or nothing is asked."""
+    from attachfs.access.settings import Knowledge
+
+    return replace(settings, knowledge=Knowledge.OFFLINE if offline else Knowledge.ANEW)
 
 
 def _at_once(
@@ -152,11 +177,11 @@ def _at_once(
         findings=tuple(sorted(findings, key=lambda finding: finding.path)),
     )
     if file is not None:
-        file.write(report, _thumbnails(work, report) if file.is_page else {})
+        file.write(report, _thumbnails(work, job, report) if file.is_page else {})
     if as_json:
         say_text(f"{to_json(report).decode()}\n")
     else:
-        say(_summary(report.counts, report.verified_bytes))
+        _conclude(job, report.counts, report.verified_bytes, report.sources)
     return 0 if is_well(report.counts) else 1
 
 
@@ -192,7 +217,7 @@ def _into_directory(
 
     _verify(work, job, take, quiet=False, done=done)
     report.end(_now())
-    say(_summary(report.counts, report.verified_bytes))
+    _conclude(job, report.counts, report.verified_bytes, report.sources)
     if report.counts[Verdict.UNREADABLE]:
         complain("the same command tries again what was unreadable")
     return 0 if is_well(report.counts) else 1
@@ -254,6 +279,21 @@ def _program() -> str:
     return f"attachfs {version('attachfs')}"
 
 
+def _conclude(
+    job: "Verify",
+    counts: "Mapping[Verdict, int]",
+    verified_bytes: int,
+    sources: Mapping[str, Mapping[str, int]],
+) -> None:
+    """Print how many there are of each verdict; on a terminal also what that rests on."""
+    summary = _summary(counts, verified_bytes)
+    say(f"offline, by what this machine has kept: {summary}" if job.offline else summary)
+    if sys.stderr.isatty():
+        for what, name in (("record", "records"), ("info", "/info"), ("body", "bytes")):
+            found = (f"{count:,} {source}" for source, count in sources.get(what, {}).items())
+            complain(f"{name} from: {', '.join(found) or 'nowhere'}")
+
+
 def _summary(counts: "Mapping[Verdict, int]", verified_bytes: int) -> str:
     from attachfs.audit.report import Verdict
 
@@ -268,8 +308,9 @@ def _summary(counts: "Mapping[Verdict, int]", verified_bytes: int) -> str:
     return "; ".join([f"verified: {verified}", *others])
 
 
-def _thumbnails(work: "Worker", report: "Report") -> Mapping[str, bytes]:
+def _thumbnails(work: "Worker", job: "Verify", report: "Report") -> Mapping[str, bytes]:
     """Return small JPEGs of the images that were verified, by their paths in the tree."""
+    from attachfs.access.settings import Knowledge
     from attachfs.audit.copy_out import CopyOut
     from attachfs.audit.events import Bytes
     from attachfs.audit.report import Verdict
@@ -280,11 +321,13 @@ def _thumbnails(work: "Worker", report: "Report") -> Mapping[str, bytes]:
         for finding in report.findings
         if finding.verdict is Verdict.VERIFIED and finding.mime_type.startswith("image/")
     ]
-    if not images:
+    if not images or (job.offline and work.settings is None):  # a mount would ask the server
         return {}
     if not have_pillow():
         warn("without Pillow, the report has no thumbnails; run: pip install 'attachfs[report]'")
         return {}
+    if work.settings is not None and not job.offline:  # they have just been asked for
+        work = replace(work, settings=replace(work.settings, knowledge=Knowledge.KEPT))
     made: dict[str, bytes] = {}
     image = bytearray()
     with Thumbnails() as thumbnails:

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 import trio
 
 from attachfs.content.fill import Fill
+from attachfs.content.served import Source
 from attachfs.content.stored import Damaged, StoredBody
 
 _VERIFY_AHEAD_BYTES: Final = 8 * 1024 * 1024
@@ -21,6 +22,10 @@ class Body(Protocol):
         """Return `size_bytes` from `offset` on, fewer only at the end; each byte verified."""
 
     @property
+    def source(self) -> Source:
+        """Where the bytes come from."""
+
+    @property
     def foreign(self) -> bool:
         """Whether it comes by another path's right: its failures are not the reader's."""
 
@@ -31,11 +36,12 @@ class Body(Protocol):
 class MemoryBody:
     """Hold a body in memory."""
 
-    __slots__ = ("_data",)
+    __slots__ = ("_data", "source")
     foreign = False
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, source: Source = Source.CACHE) -> None:
         self._data = data
+        self.source = source
 
     def __len__(self) -> int:
         return len(self._data)
@@ -68,14 +74,20 @@ class DiskBody:
         "_token",
         "_verifying",
         "_wanted_bytes",
+        "source",
     )
     foreign = False
 
     def __init__(
-        self, stored: StoredBody, limiter: trio.CapacityLimiter, nursery: trio.Nursery
+        self,
+        stored: StoredBody,
+        limiter: trio.CapacityLimiter,
+        nursery: trio.Nursery,
+        source: Source = Source.CACHE,
     ) -> None:
         """Take a nursery for the verification, which outlives the read that begins it."""
         self._stored = stored
+        self.source = source
         self._limiter = limiter
         self._nursery = nursery
         self._token = trio.lowlevel.current_trio_token()
@@ -144,6 +156,7 @@ class FillingBody:
     """Read a download under way; it ends when its last reader has gone."""
 
     __slots__ = ("_fill", "_open", "_timeout_s", "foreign")
+    source = Source.SERVER
 
     def __init__(self, fill: Fill, *, timeout_s: float, foreign: bool) -> None:
         self._fill = fill

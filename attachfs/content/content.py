@@ -1,7 +1,7 @@
 """Hand out verified bytes: from memory, from the stores, or from one download for all readers."""
 
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 import trio
 from cachetools import LRUCache, TTLCache
@@ -15,7 +15,7 @@ from attachfs.content.fill import Fill
 from attachfs.content.levels import Levels
 from attachfs.content.outcomes import Outcomes
 from attachfs.content.reader import Reader
-from attachfs.content.served import Served
+from attachfs.content.served import Served, Source
 from attachfs.content.settings import ContentSettings
 from attachfs.content.shared import SharedStore
 from attachfs.content.store import Store
@@ -24,7 +24,15 @@ from attachfs.content.verification import Expected
 from attachfs.errors import AttachfsError, Mismatch
 from attachfs.flights import Flights
 
-Found = MemoryBody | StoredBody | Fill
+
+class _Stored(NamedTuple):
+    """Hold an object of the disk store, and which store had it."""
+
+    body: StoredBody
+    source: Source
+
+
+Found = MemoryBody | _Stored | Fill
 
 SMALL_BYTES: Final = 1024 * 1024
 # What read-ahead may hold that nobody has asked for yet; after so long, nobody will.
@@ -54,12 +62,21 @@ class Content:
         settings: ContentSettings,
         *,
         shared: SharedStore | None = None,
+        served: Served | None = None,
+        memory: LRUCache[str, MemoryBody] | None = None,
     ) -> None:
-        self.served = Served()
+        """Take counts and bodies of another one, if they are to be shared."""
+        self.served = served or Served()
         self.wasted_bytes = 0
+        self._archive = archive
+        self._streams = streams
+        self._store = store
+        self._shared = shared
         self._nursery = nursery
         self._settings = settings
-        self._memory: LRUCache[str, MemoryBody] = LRUCache(settings.memory_bytes, getsizeof=len)
+        if memory is None:
+            memory = LRUCache(settings.memory_bytes, getsizeof=len)
+        self._memory = memory
         self._levels = Levels(store, shared, nursery, self.served)
         self._downloads = Downloads(
             archive, streams, self._levels, nursery, settings=settings, on_end=self._take_note
@@ -76,6 +93,23 @@ class Content:
             getsizeof=lambda size_bytes: size_bytes,
         )
         self._connect_after_s = -inf
+
+    def beside(self, nursery: trio.Nursery, *, offline: bool) -> Self:
+        """Return one that has the same bytes in memory and in the stores, and no failure behind it.
+
+        What failed lately by this one is tried again by that one; `offline`, it downloads nothing.
+        """
+        archive = self._archive.offline() if offline else self._archive
+        return type(self)(
+            archive,
+            self._streams,
+            self._store,
+            nursery,
+            self._settings,
+            shared=self._shared,
+            served=self.served,
+            memory=self._memory,
+        )
 
     @property
     def memory_bytes(self) -> int:
@@ -100,7 +134,7 @@ class Content:
 
         It takes one round trip of four to the first byte of a path nobody has looked at.
         """
-        if trio.current_time() >= self._connect_after_s:
+        if not self._archive.is_offline and trio.current_time() >= self._connect_after_s:
             self._connect_after_s = trio.current_time() + _CONNECT_EVERY_S
             self._nursery.start_soon(self._downloads.connect)
 
@@ -183,8 +217,8 @@ class Content:
         if isinstance(found, Fill):
             foreign = not self._downloads.is_of(found, path)
             return FillingBody(found, timeout_s=self._settings.timeout_s, foreign=foreign)
-        if isinstance(found, StoredBody):
-            return DiskBody(found, self._levels.disk, self._nursery)
+        if isinstance(found, _Stored):
+            return DiskBody(found.body, self._levels.disk, self._nursery, found.source)
         return found
 
     async def _find(
@@ -195,21 +229,28 @@ class Content:
         slots: trio.CapacityLimiter,
     ) -> Found:
         """Find a body in the stores or begin to download it; the small ones come whole."""
+        source = Source.SERVER
+
+        def on_found(where: Source) -> None:
+            nonlocal source
+            source = where
+
         if expected.size_bytes > SMALL_BYTES:
-            stored = await self._levels.large(digest, expected.size_bytes)
+            stored = await self._levels.large(digest, expected.size_bytes, on_found=on_found)
             if stored is not None:
-                return stored
+                return _Stored(stored, source)
             self.served.fetched += 1
             return await self._downloads.begin(path, expected, digest)
-        data = await self._levels.small(expected, digest)
+        data = await self._levels.small(expected, digest, on_found=on_found)
         if data is None:
+            source = Source.SERVER
             async with slots:
                 data = await self._downloads.small(path, expected)
             await self._levels.accept(data, expected, digest)
             self.served.fetched += 1
-        body = MemoryBody(data)
+        body = MemoryBody(data, source)
         if len(body) <= self._memory.maxsize:
-            self._memory[digest] = body
+            self._memory[digest] = MemoryBody(data)
         self._outcomes.succeeded(path)
         return body
 

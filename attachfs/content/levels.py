@@ -1,6 +1,7 @@
 """The levels below memory: the disk store, and under it the store that hosts share."""
 
 import hashlib
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -8,7 +9,7 @@ import structlog
 import trio
 
 from attachfs.content.batches import Batches
-from attachfs.content.served import Served
+from attachfs.content.served import Served, Source
 from attachfs.content.shared import SharedStore
 from attachfs.content.store import Draft, Store
 from attachfs.content.stored import RunningDigest, StoredBody
@@ -19,6 +20,12 @@ _DISK_THREADS: Final = 4
 _DROP_S: Final = 2.0
 
 _log = structlog.get_logger(__name__)
+
+OnFound = Callable[[Source], object]
+
+
+def _unheard(_: Source) -> None:
+    """Do nothing."""
 
 
 class Levels:
@@ -47,24 +54,35 @@ class Levels:
         """Tell whether a body is in the disk store; it is looked for, and not verified."""
         return await self._stored(digest, size_bytes) is not None
 
-    async def large(self, digest: str, size_bytes: int) -> StoredBody | None:
-        """Return a large body, from the disk store in the end; None where there is none."""
+    async def large(
+        self, digest: str, size_bytes: int, *, on_found: OnFound = _unheard
+    ) -> StoredBody | None:
+        """Return a large body, from the disk store in the end; None where there is none.
+
+        `on_found` is told which store had it.
+        """
         stored = await self._stored(digest, size_bytes)
         if stored is not None:
             self._served.disk += 1
+            on_found(Source.CACHE)
         elif self._shared is not None and self._store is not None:
             stored = await self._shared.fetch(digest, size_bytes, self._store)
             self._served.shared_store += stored is not None
+            on_found(Source.SHARED_STORE)
         return stored
 
-    async def small(self, expected: Expected, digest: str) -> bytes | None:
-        """Return a small body, verified; None where there is none."""
+    async def small(
+        self, expected: Expected, digest: str, *, on_found: OnFound = _unheard
+    ) -> bytes | None:
+        """Return a small body, verified; None where there is none. `on_found` as for `large`."""
         if self._store is not None:
             get = partial(self._store.get, digest, expected.size_bytes)
             data = await self._batches.run(get)
             if data is not None:
                 self._served.disk += 1
+                on_found(Source.CACHE)
                 return data
+        on_found(Source.SHARED_STORE)
         return await self._small_shared(expected, digest)
 
     async def accept(self, data: bytes, expected: Expected, digest: str) -> None:

@@ -32,12 +32,18 @@ class Reader:
         self._path = path
         self._expected = expected
         self._body: Body | None = None
+        self._sources: dict[str, None] = {}
         self.digest = digest
 
     @property
     def size_bytes(self) -> int:
         """The attachment's size."""
         return self._expected.size_bytes
+
+    @property
+    def source(self) -> str:
+        """Where the bytes came from, "" before any did; `cache+server` where it was not one."""
+        return "+".join(self._sources)
 
     def read_now(self, offset: int, size_bytes: int) -> bytes | bytearray | None:
         """Return bytes of the attachment if that needs no waiting, else None."""
@@ -57,6 +63,7 @@ class Reader:
                 body = await self._bodies.body(self._path, self._expected, self.digest)
                 if self._body is None:
                     self._body = body
+                    self._sources[body.source.value] = None
                 else:  # another read of this handle was faster
                     body.close()
                     body = self._body

@@ -1,6 +1,15 @@
 """Count where bodies come from."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Source(StrEnum):
+    """Say where a body comes from: the server, this machine, memory included, or other hosts."""
+
+    SERVER = "server"
+    CACHE = "cache"
+    SHARED_STORE = "shared store"
 
 
 @dataclass(slots=True)

@@ -43,6 +43,11 @@ class AttachmentHandle:
         return self._reader.digest
 
     @property
+    def source(self) -> str:
+        """Where the bytes read so far came from, as `Reader` has it."""
+        return self._reader.source
+
+    @property
     def tag(self) -> int:
         """A hash of it."""
         return hash(self._reader.digest)

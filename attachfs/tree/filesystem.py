@@ -1,6 +1,7 @@
 """The file system, by inode number: what the kernel's side, and any other front, is built on."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from itertools import count
 from typing import Final, NamedTuple
@@ -9,6 +10,7 @@ import trio
 
 from attachfs.archive.endpoints import ScanPolicy
 from attachfs.catalog.catalog import Catalog
+from attachfs.catalog.index import Index
 from attachfs.content.content import Content
 from attachfs.errors import (
     AttachfsError,
@@ -95,6 +97,9 @@ class FileSystem:
         self._inodes = InodeTable(catalog.server, b"root")
         estate = Estate(catalog, content, self._inodes, policy, dict.fromkeys(public_assets))
         self.estate = estate
+        # Whether it was offered by `anew` or `offline`.
+        self.is_apart = False
+        self._public_only = public_only
         self._ahead = ReadAhead(estate, nursery, max_files=read_ahead_files)
         self._root = root_directory(estate, public_only=public_only)
         self._changes = Changes(estate, self._root, kernel or _Forgetful())
@@ -102,6 +107,42 @@ class FileSystem:
         self._directories: dict[int, _OpenDirectory] = {}
         self._next_fh = count(1)
         self.negative_ttl_s = catalog.negative_ttl_s
+
+    @asynccontextmanager
+    async def anew(self) -> AsyncIterator["FileSystem"]:
+        """Offer one of the same archive that has asked for nothing yet, and believes nothing older.
+
+        What it is told, this one learns. Bytes that are on this machine are shared. All that works
+        for it ends with the block; raises what the block raises.
+        """
+        with closing(Index.open(None)) as index:
+            async with _alone() as nursery:
+                index.start(nursery)
+                catalog = self.estate.catalog.anew(nursery, index)
+                yield self._beside(catalog, nursery, offline=False)
+
+    @asynccontextmanager
+    async def offline(self) -> AsyncIterator["FileSystem"]:
+        """Offer one that knows what this machine does, however old, and never asks the server.
+
+        As `anew`. What is not known, or not here, is `Unreachable`.
+        """
+        async with _alone() as nursery:
+            catalog = self.estate.catalog.offline(nursery)
+            yield self._beside(catalog, nursery, offline=True)
+
+    def _beside(self, catalog: Catalog, nursery: trio.Nursery, *, offline: bool) -> "FileSystem":
+        fs = FileSystem(
+            catalog,
+            self.estate.content.beside(nursery, offline=offline),
+            nursery,
+            policy=self.estate.policy,
+            read_ahead_files=0,
+            public_assets=tuple(self.estate.public_assets),
+            public_only=self._public_only,
+        )
+        fs.is_apart = True
+        return fs
 
     async def find(self, path: str) -> Node:
         """Return the node that a path below the root names, for who asks it without a kernel.
@@ -304,6 +345,22 @@ class FileSystem:
         if not isinstance(node, Directory):
             raise NotADirectory("a file has no names in it")
         return node
+
+
+@asynccontextmanager
+async def _alone() -> AsyncIterator[trio.Nursery]:
+    """Offer a nursery that ends with the block; a lone error is raised without its group."""
+    try:
+        async with trio.open_nursery() as nursery:
+            yield nursery
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) > 1:
+            raise
+        error = group.exceptions[0]
+    else:
+        return
+    raise error
 
 
 def _text(name: bytes) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attachfs.archive.identities import AttachmentPath, Holder, is_uuid, uuid_of
+from attachfs.archive.identities import AttachmentPath, Holder, attachment_path, is_uuid, uuid_of
 from tests.support.archives import ASSET, ATTACHMENT, EVENT
 
 
@@ -61,3 +61,21 @@ def test_paths_are_spelled_as_in_urls() -> None:
     assert Holder(ASSET, EVENT).path == f"assets/{ASSET}/events/{EVENT}"
     path = AttachmentPath(Holder(ASSET, EVENT), ATTACHMENT)
     assert path.path == f"assets/{ASSET}/events/{EVENT}/{ATTACHMENT}"
+
+
+@pytest.mark.parametrize("public", [False, True])
+@pytest.mark.parametrize("event", [None, EVENT])
+def test_a_path_is_read_as_it_is_written(event: str | None, public: bool) -> None:  # noqa: FBT001 - a parameter
+    """Of an asset or an event, public or not."""
+    path = AttachmentPath(Holder(ASSET, event, public), ATTACHMENT)
+    assert attachment_path(path.path) == path
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "assets", f"assets/{ASSET}", f"assets/{ASSET}/events/{EVENT}", f"blobs/{ASSET}/{EVENT}",
+     f"assets/{ASSET}/{ATTACHMENT}/", f"assets/{ASSET}/events/x/{ATTACHMENT}"],
+)  # fmt: skip
+def test_what_is_no_path_is_none(text: str) -> None:
+    """Whatever an index holds."""
+    assert attachment_path(text) is None

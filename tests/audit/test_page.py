@@ -100,6 +100,35 @@ def test_it_says_at_once_whether_all_is_well(page: Page, tmp_path: Path) -> None
     assert page.ask(_NAMES) == ["b.txt", "c.txt", "d.exe", "a2.pdf", "a10.png"]
 
 
+def test_it_says_where_everything_came_from(page: Page, tmp_path: Path) -> None:
+    """Of each finding, and of all together; times are those at which the server was asked."""
+    report = _report(
+        _finding(
+            "a",
+            record_source="server",
+            record_asked="2026-01-02T03:04:06Z",
+            info_source="server",
+            info_asked="2026-01-02T03:04:07Z",
+            body_source="cache",
+        ),
+        _finding("b", record_source="index", info_source="index", body_source="shared store"),
+        _finding("c", Verdict.MISSING),
+    )
+    _open(page, tmp_path, report)
+    cells = [
+        page.ask(f"document.querySelectorAll('tbody tr')[{row}].cells[8].textContent")
+        for row in range(3)
+    ]
+    assert cells[0] == ""
+    assert cells[1] == (
+        "record: server 2026-01-02 03:04:06/info: server 2026-01-02 03:04:07bytes: cache "
+    )
+    assert "bytes: shared store" in cells[2]
+    facts = page.ask("document.querySelector('dl').textContent")
+    assert "Records fromindex: 1, server: 1" in facts
+    assert "Bytes fromcache: 1, shared store: 1" in facts
+
+
 def test_it_is_sorted_by_any_column(page: Page, tmp_path: Path) -> None:
     """Sizes by number, names as people count; the other way at the second click."""
     _open(page, tmp_path, _MIXED)

@@ -287,6 +287,26 @@ def test_on_a_terminal_there_is_a_bar(direct: Place) -> None:
     assert b"fetched: " in shown.splitlines()[-1]
 
 
+def test_on_a_terminal_verify_says_what_its_summary_rests_on(direct: Place) -> None:
+    """Below the summary, on standard error."""
+    ours, theirs = pty.openpty()
+    with forkserver.Popen(
+        [*PROGRAM, "verify", _PHOTO], stdout=theirs, stderr=theirs, env=direct.environment
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # EIO, once nobody writes to it any more
+            while some := os.read(ours, 65536):
+                shown += some
+    os.close(ours)
+    assert process.returncode == 0
+    assert shown.splitlines()[-3:] == [
+        b"attachfs: records from: 1 server",
+        b"attachfs: /info from: 1 server",
+        b"attachfs: bytes from: 1 server",
+    ]
+
+
 def test_a_reader_that_has_enough_is_left_alone(direct: Place) -> None:
     """As with any program in a pipe."""
     with running("cat", *[f"{_CONTAINER}/asset.json"] * 900, env=direct.environment) as process:

@@ -109,6 +109,76 @@ def test_what_was_not_there_yet_is_not_missing(run: Run, archive: Steering, tmp_
     assert len(done.stdout.splitlines()) == 1
 
 
+def test_offline_the_server_is_not_asked(run: Run, filled: Steering, tmp_path: Path) -> None:
+    """Not for a connection; what is said is said to be of what this machine has kept."""
+    environment = _environment(filled, tmp_path / "home")
+    data = tmp_path / "report.json"
+    assert run(*PROGRAM, "verify", "assets", env=environment).returncode == 0
+    filled.reset()
+    words = ("verify", "assets", "--offline", "--report", data)
+    done = run(*PROGRAM, *words, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(
+        f"offline, by what this machine has kept: verified: {2 * _ASSETS}"
+    )
+    assert filled.paths() == []
+    report = json.loads(data.read_bytes())
+    assert report["sources"] == {
+        "record": {"index": 2 * _ASSETS},
+        "info": {"index": 2 * _ASSETS},
+        "body": {"cache": 2 * _ASSETS},
+    }
+    done = run(*PROGRAM, "verify", "assets", "--offline", "--refetch", env=environment)
+    assert done.returncode == 2
+    assert "--offline" in sentence(done)
+    done = run(
+        *PROGRAM, "verify", "assets", "--offline", env=_environment(filled, tmp_path / "new")
+    )
+    assert done.returncode == 1
+    assert "unreadable: assets: " in done.stdout
+    assert filled.paths() == []
+
+
+def test_what_hosts_share_is_told_apart(run: Run, filled: Steering, tmp_path: Path) -> None:
+    """Bytes that another host has fetched are not the server's."""
+    shared = ("--shared-store", tmp_path / "shared")
+    sources = []
+    for home in ("one", "other"):
+        environment = _environment(filled, tmp_path / home)
+        done = run(*PROGRAM, "verify", "assets", "--json", *shared, env=environment)
+        sources.append(json.loads(done.stdout)["sources"])
+    assert sources[0]["record"] == sources[1]["record"] == {"server": 2 * _ASSETS}
+    assert sources[0]["body"].keys() == {"server", "cache"}
+    assert sources[1]["body"].keys() == {"shared store", "cache"}
+
+
+@pytest.mark.mount
+def test_a_mount_asks_anew_and_learns(
+    run: Run, mount: Callable[..., Mount], archive: Steering, environment: dict[str, str]
+) -> None:
+    """Whatever it would believe for an hour; and asks nothing offline."""
+    mounted = mount("--metadata-ttl", "1h")
+    mounted.expected_warnings.add("SCANNED_BAD")
+    photo = mounted.path / "assets" / SAMPLE["asset:container"] / SAMPLE["blob:container-photo"]
+    photo.read_bytes()
+    words = ("verify", photo, "--json")
+    done = run(*PROGRAM, *words, env=environment)
+    (finding,) = json.loads(done.stdout)["findings"]
+    told = [finding[f"{what}_source"] for what in ("record", "info", "body")]
+    assert (done.returncode, told) == (0, ["server", "server", "cache"])
+    archive.edit("blobs", SAMPLE["blob:container-photo"], scanned_status="SCANNED_BAD")
+    archive.reset()
+    done = run(*PROGRAM, *words, "--offline", env=environment)
+    (finding,) = json.loads(done.stdout)["findings"]
+    told = [finding[f"{what}_source"] for what in ("record", "info", "body")]
+    assert (done.returncode, told) == (0, ["index", "index", "cache"])
+    assert archive.paths() == []
+    assert photo.read_bytes()
+    assert run(*PROGRAM, *words, env=environment).returncode == 1
+    with pytest.raises(PermissionError):
+        photo.read_bytes()
+
+
 @pytest.mark.parametrize("words", [("ls", "assets"), ("verify", "assets", "--json")])
 def test_output_that_cannot_be_written_is_told(
     archive: Steering, tmp_path: Path, words: tuple[str, ...]
