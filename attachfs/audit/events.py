@@ -12,11 +12,15 @@ from attachfs.audit.report import Finding
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):
-    """Say of which archive it is, which scan policy applies, and how much can be kept."""
+    """Say of which archive it is, which scan policy applies, and how much can be kept.
+
+    `blocks_bad` says whether bytes count as bad that a scan found bad under another name.
+    """
 
     archive: str
     scan_policy: str
     cache_bytes: int
+    blocks_bad: bool = True
 
 
 class Total(msgspec.Struct, frozen=True, tag="total"):

@@ -7,7 +7,8 @@
       ...
 
 A file is written under another name and renamed: so each is whole, and what it covers is in no
-other. Readers of such directories (pyarrow, pandas, DuckDB,
+other. When all has been looked at, files are written again whose verdicts other rows change
+(`settling`), whichever run those are of. Readers of such directories (pyarrow, pandas, DuckDB,
 Spark) leave names with `_` or `.` out.
 """
 
@@ -24,7 +25,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from attachfs.archive.endpoints import ScanPolicy
 from attachfs.audit.report import Finding, Verdict, sources_of
+from attachfs.audit.settling import found_bad, settled
 from attachfs.errors import UsageError
 from attachfs.files import require_regular
 
@@ -193,8 +196,8 @@ class ParquetReport:
         if len(self._findings) >= _ROWS or self._now_s() - self._written_s >= _WRITE_S:
             self._write_part()
 
-    def end(self, ended: str) -> None:
-        """Say that all has been looked at.
+    def end(self, ended: str) -> list[Finding]:
+        """Say that all has been looked at; return the findings whose verdict that has changed.
 
         The report is whole unless something could not be read, of which what was added since the
         last cover is: directories.
@@ -203,6 +206,7 @@ class ParquetReport:
         self.cover(())
         self._write_part()
         self._write_again()
+        changed = self._settle() if self._head.scan_policy != ScanPolicy.ALLOW else []
         self._head = msgspec.structs.replace(
             self._head,
             ended=ended,
@@ -212,6 +216,23 @@ class ParquetReport:
         )
         self._write_head()
         self.sources = self._head.sources
+        return changed
+
+    def _settle(self) -> list[Finding]:
+        """Settle the verdicts of all rows by digest, and return those that are others now."""
+        bad = found_bad(self._rows)
+        changed: list[Finding] = []
+        for file in self._parts() if bad else ():
+            findings, covers = self._read_findings(file)
+            after = [settled(finding, bad) for finding in findings]
+            if after != findings:
+                self._write_rows(file.name, after, covers)
+            for before, now in zip(findings, after, strict=True):
+                if now.verdict is not before.verdict:
+                    self._count(before.verdict, before.size_bytes, by=-1)
+                    self._count(now.verdict, now.size_bytes)
+                    changed.append(now)
+        return changed
 
     def _parts(self) -> list[Path]:
         return sorted(self._target.glob(f"part-*{SUFFIX}"))
@@ -219,19 +240,21 @@ class ParquetReport:
     def _rows(self) -> Iterator[Finding]:
         """Yield all findings that are written, a file in memory at a time."""
         for file in self._parts():
-            yield from self._read_findings(file)
+            yield from self._read_findings(file)[0]
 
-    def _read_findings(self, file: Path) -> list[Finding]:
-        """Return what is in a part; raises `UsageError` where it is damaged."""
+    def _read_findings(self, file: Path) -> tuple[list[Finding], list[str]]:
+        """Return what is in a part, and what it covers; raises `UsageError` where it is damaged."""
         try:
-            return msgspec.convert(pq.ParquetFile(file).read().to_pylist(), list[Finding])
+            table = pq.ParquetFile(file).read()
+            covers = msgspec.json.decode(table.schema.metadata[_COVERS], type=list[str])
+            return msgspec.convert(table.to_pylist(), list[Finding]), covers
         except _DAMAGES as error:
             raise _damaged(file, error) from error
 
-    def _count(self, verdict: Verdict, size_bytes: int | None) -> None:
-        self.counts[verdict] += 1
+    def _count(self, verdict: Verdict, size_bytes: int | None, *, by: int = 1) -> None:
+        self.counts[verdict] += by
         if verdict is Verdict.VERIFIED:
-            self.verified_bytes += size_bytes or 0
+            self.verified_bytes += by * (size_bytes or 0)
 
     def _read_head(self) -> Head | None:
         try:

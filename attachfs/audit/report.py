@@ -24,9 +24,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Say what was found of one attachment, or of a directory that could not be looked into.
 
     `path` is where it is in the tree, `identity` what the archive calls it. Digests are SHA-256 in
-    lower-case hex: those that the record declares, the one of `/info`, and that of the bytes that
-    came, where they came whole. Times are RFC 3339, UTC: `accepted` and `scanned` as the archive
-    tells them, empty where it does not. `reason` is empty where all is well.
+    lower-case hex: those that the record declares, also as of an earlier time that was looked at,
+    the one of `/info`, and that of the bytes that came, where they came whole. Times are RFC 3339,
+    UTC: `accepted` and `scanned` as the archive tells them, empty where it does not. `reason` is
+    empty where all is well.
 
     `record_source` and `info_source` are `server`, or `index` for what this machine had kept, and
     `record_asked` and `info_asked` when the server was asked; empty where there was no answer.
@@ -56,6 +57,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     info_asked: str = ""
     body_source: str = ""
     checked: str = ""
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """Every SHA-256 that record and `/info` declare."""
+        info = () if self.info_sha256 is None else (self.info_sha256,)
+        return frozenset((*self.record_sha256, *info))
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

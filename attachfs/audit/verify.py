@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import trio
@@ -22,10 +22,8 @@ from attachfs.tree.files import AttachmentFile
 from attachfs.tree.filesystem import FileSystem
 from attachfs.tree.nodes import Node
 from attachfs.tree.paths import parts_of
-from attachfs.tree.scanning import is_bad
+from attachfs.tree.scanning import ELSEWHERE, is_bad
 from attachfs.wording import NS_PER_S, time_text
-
-_ELSEWHERE: Final = f"{SCANNED_BAD} under another name"
 
 
 class Verify(msgspec.Struct, frozen=True, tag="verify"):
@@ -36,7 +34,9 @@ class Verify(msgspec.Struct, frozen=True, tag="verify"):
     and so is one of the paths that is gone, where they are `listed` and nobody named them.
 
     Listings, records and `/info` are asked for anew; `offline`, nothing is asked, and what this
-    machine knows and has is looked at. Bytes come from where any reader has them from.
+    machine knows and has is looked at. Bytes come from where any reader has them from. What was
+    found bad before, or elsewhere, is none of a verification's business: verdicts are settled by
+    digest among all findings (`settling`), by whoever has them all.
     """
 
     paths: tuple[str, ...]
@@ -61,8 +61,12 @@ class Verify(msgspec.Struct, frozen=True, tag="verify"):
 
     def begun(self, fs: FileSystem) -> Begun:
         """Return what is told first."""
+        policies = {self._policy(fs), fs.estate.policy}
         return Begun(
-            fs.estate.catalog.server, self._policy(fs).value, fs.estate.content.max_stored_bytes
+            fs.estate.catalog.server,
+            self._policy(fs).value,
+            fs.estate.content.max_stored_bytes,
+            blocks_bad=policies != {ScanPolicy.ALLOW},
         )
 
     def trouble(self, path: str, node: Node | None, error: AttachfsError) -> Checked:
@@ -144,7 +148,7 @@ def _scanned(file: AttachmentFile, info: Info, policy: ScanPolicy) -> tuple[Verd
     """Return what the scan alone makes of an attachment, and why."""
     if policy is not ScanPolicy.ALLOW and is_bad(file.estate, file.path, info):
         own = info.scanned_status == SCANNED_BAD
-        return Verdict.BAD_SCAN, (info.scanned_bad_reason or SCANNED_BAD) if own else _ELSEWHERE
+        return Verdict.BAD_SCAN, (info.scanned_bad_reason or SCANNED_BAD) if own else ELSEWHERE
     if policy is ScanPolicy.REQUIRE_OK and info.scanned_status != SCANNED_OK:
         return Verdict.NOT_SCANNED, info.scanned_status
     return Verdict.VERIFIED, ""
@@ -215,7 +219,7 @@ def _finding(sized: Sized, info: Info | None, outcome: _Outcome) -> Finding:
         mime_type="" if info is None else info.mime_type,
         size_bytes=None if info is None else info.size_bytes,
         accepted="" if info is None else time_text(info.accepted_ns),
-        record_sha256=() if declared is None else declared.record_digests,
+        record_sha256=catalog.record_digests(path),
         info_sha256=None if info is None else info.sha256,
         body_sha256=outcome.body_sha256,
         scanned_status="" if info is None else info.scanned_status,

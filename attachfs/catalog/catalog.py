@@ -58,10 +58,14 @@ class Origin(NamedTuple):
 
 
 class _Superseded(NamedTuple):
-    """Hold what an older record of an asset says of an attachment, and when it was asked for."""
+    """Hold what an older record of an asset says of an attachment, and when it was asked for.
+
+    `digests` is every SHA-256 that any older record declares of it.
+    """
 
     attachment: Attachment
     asked_s: float
+    digests: set[str]
 
 
 class Learners(NamedTuple):
@@ -106,7 +110,6 @@ class Catalog:
         self._archive = archive
         self._index = index
         self._untracked = untracked
-        self._apart = apart
         self._learners = learners
         self._source = "server" if apart and not archive.is_offline else "index"
         self._clock = Clock()
@@ -263,8 +266,10 @@ class Catalog:
             if path not in self._superseded and self._infos.peek(path) is None:
                 self._infos.expire(path)  # it was refused before anybody knew where else to ask
             older = structs.replace(attachment, on_asset=True)
-            self._superseded[path] = _Superseded(older, asked_s)
-            self._bad.learn(path, self._declared_digests(path))
+            known = self._superseded.get(path)
+            digests = {*older.record_digests, *(() if known is None else known.digests)}
+            self._superseded[path] = _Superseded(older, asked_s, digests)
+            self._bad.learn(path, digests)
 
     def record_left_s(self, holder: Holder) -> float:
         """Return for how many seconds a record may still be believed; never more than a lifetime.
@@ -371,16 +376,15 @@ class Catalog:
         """
         return await self._info_by(self.record, path)
 
-    def digests(self, path: AttachmentPath, info: Info) -> set[str]:
-        """Return every SHA-256 known of an attachment: of `/info`, of its record, of older ones.
+    def record_digests(self, path: AttachmentPath) -> tuple[str, ...]:
+        """Return every SHA-256 that records declare of an attachment, those of `declared` first."""
+        declared, older = self.declared(path), self._superseded.get(path)
+        first = () if declared is None else declared.record_digests
+        return tuple(dict.fromkeys((*first, *(() if older is None else sorted(older.digests)))))
 
-        What is apart leaves out older records where today's declares the attachment: reports give
-        the digests of one, and settle verdicts by these.
-        """
-        found = self._declared_digests(path)
-        if info.sha256 is not None:
-            found.add(info.sha256)
-        return found
+    def digests(self, path: AttachmentPath, info: Info) -> set[str]:
+        """Return every SHA-256 known of an attachment: of `/info`, of its record, of older ones."""
+        return {*self.record_digests(path), *(() if info.sha256 is None else (info.sha256,))}
 
     def is_bad(self, digest: str) -> bool:
         """Return whether an attachment with this SHA-256 is marked SCANNED_BAD anywhere."""
@@ -447,14 +451,6 @@ class Catalog:
             if record.attachment(path.attachment) is not None:
                 return await self._infos.get(path)
         return await self._infos.confirmed(path, max_age_s=self.metadata_ttl_s)
-
-    def _declared_digests(self, path: AttachmentPath) -> set[str]:
-        declared = self.declared(path)
-        found = set() if declared is None else set(declared.record_digests)
-        older = None if self._apart else self._superseded.get(path)
-        if older is not None:
-            found.update(older.attachment.record_digests)
-        return found
 
     def _origin(self, known: Known[Info] | Known[Record] | None) -> Origin | None:
         return None if known is None else Origin(self._source, known.at_s)

@@ -32,11 +32,6 @@ class Team:
     own_cache: bool
     refetch: bool = False
 
-    @property
-    def is_elsewhere(self) -> bool:
-        """Tell whether the workers may be on other machines."""
-        return self.crew.scheduler is not None
-
     def do(
         self, job: "PartialJob", on_event: Callable[["Event"], object], done: "Container[str]"
     ) -> None:

@@ -149,6 +149,7 @@ def _at_once(
     from attachfs.audit.events import Begun, Checked
     from attachfs.audit.report import Report, is_well, to_json
     from attachfs.audit.report_file import ReportFile
+    from attachfs.audit.settling import found_bad, settled
 
     file = None if target is None else stack.enter_context(ReportFile(target))
     if refetch:
@@ -167,6 +168,12 @@ def _at_once(
 
     started = _now()
     _verify(work, job, take, quiet=as_json)
+    if begun[0].blocks_bad:
+        bad = found_bad(lambda: findings)
+        for number, finding in enumerate(findings):
+            findings[number] = settled(finding, bad)
+            if not as_json and findings[number].verdict is not finding.verdict:
+                click.echo(_line(work, findings[number]))
     report = Report(
         archive=begun[0].archive,
         paths=work.paths,
@@ -216,7 +223,8 @@ def _into_directory(
                 pass
 
     _verify(work, job, take, quiet=False, done=done)
-    report.end(_now())
+    for finding in report.end(_now()):
+        say(_line(work, finding))
     _conclude(job, report.counts, report.verified_bytes, report.sources)
     if report.counts[Verdict.UNREADABLE]:
         complain("the same command tries again what was unreadable")
@@ -235,9 +243,8 @@ def _without_cache(stack: ExitStack, work: "Worker") -> "Worker":
     settings = stack.enter_context(anew(work.settings))
     team = work.team
     if team is not None:
-        # On other machines, it is for each worker to begin anew.
-        given = {"refetch": True} if team.is_elsewhere else {"settings": settings}
-        team = replace(team, **given)
+        # Each begins anew by itself: what one has downloaded is not there for the next.
+        team = replace(team, refetch=True)
     return replace(work, settings=settings, team=team)
 
 
@@ -261,10 +268,14 @@ def _verify(
             if isinstance(event, Checked) and not quiet:
                 finding = event.finding
                 if finding.verdict is not Verdict.VERIFIED:
-                    path = work.shown(finding.path)
-                    progress.say(f"{finding.verdict}: {path}: {finding.reason}")
+                    progress.say(_line(work, finding))
 
         work.do(job, pass_on, done=done)
+
+
+def _line(work: "Worker", finding: "Finding") -> str:
+    path = work.shown(finding.path)
+    return f"{finding.verdict}: {path}: {printable(finding.reason)}"
 
 
 def _now() -> str:

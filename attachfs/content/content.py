@@ -64,8 +64,13 @@ class Content:
         shared: SharedStore | None = None,
         served: Served | None = None,
         memory: LRUCache[str, MemoryBody] | None = None,
+        each_for_itself: bool = False,
     ) -> None:
-        """Take counts and bodies of another one, if they are to be shared."""
+        """Take counts and bodies of another one, if they are to be shared.
+
+        With `each_for_itself`, what is downloaded for one attachment does not stand for another one
+        with the same SHA-256, whose bytes the server may have lost or changed.
+        """
         self.served = served or Served()
         self.wasted_bytes = 0
         self._archive = archive
@@ -81,8 +86,10 @@ class Content:
         self._downloads = Downloads(
             archive, streams, self._levels, nursery, settings=settings, on_end=self._take_note
         )
-        self._flights: Flights[str, Found] = Flights(nursery)
+        self._flights: Flights[tuple[str, int, str], Found] = Flights(nursery)
         self._outcomes = Outcomes(settings.verdict_ttl_s)
+        # By the SHA-256 of what has been downloaded, for which attachments it was.
+        self._fetched: dict[str, set[str]] | None = {} if each_for_itself else None
         self._small = trio.CapacityLimiter(_SMALL_AT_ONCE)
         self._small_ahead = trio.CapacityLimiter(_AHEAD_AT_ONCE)
         self._max_ahead_file_bytes = _MAX_AHEAD_FILE_BYTES if store else SMALL_BYTES
@@ -97,7 +104,8 @@ class Content:
     def beside(self, nursery: trio.Nursery, *, offline: bool) -> Self:
         """Return one that has the same bytes in memory and in the stores, and no failure behind it.
 
-        What failed lately by this one is tried again by that one; `offline`, it downloads nothing.
+        What failed lately by this one is tried again by that one. It downloads for each attachment
+        by itself; `offline`, nothing.
         """
         archive = self._archive.offline() if offline else self._archive
         return type(self)(
@@ -109,6 +117,7 @@ class Content:
             shared=self._shared,
             served=self.served,
             memory=self._memory,
+            each_for_itself=True,
         )
 
     @property
@@ -186,16 +195,17 @@ class Content:
         digest: str,
         slots: trio.CapacityLimiter,
     ) -> Body:
+        # Another length than others declare is found out by a download of its own.
+        key = digest, expected.size_bytes, "" if self._fetched is None else path.attachment
         while True:
-            body = self._memory.get(digest)
-            if body is not None:
-                self._check_length(path, body, expected, digest)
+            body = None if self._is_of_others(digest, path) else self._memory.get(digest)
+            if body is not None and len(body) == expected.size_bytes:
                 self._outcomes.succeeded(path)
                 self.served.memory += 1
                 return body
             self._outcomes.check(path, digest)
             fill = self._downloads.under_way(digest)
-            if fill is not None:
+            if fill is not None and self._may_join(fill, path, expected):
                 self.served.shared += 1
                 return self._readable(path, fill)
             mine = False
@@ -206,12 +216,23 @@ class Content:
                 return await self._find(path, expected, digest, slots)
 
             try:
-                return self._readable(path, await self._flights.join(digest, find))
+                return self._readable(path, await self._flights.join(key, find))
             except AttachfsError as error:
                 if mine:
                     self._take_note(path, digest, error)
                     raise
                 # Another path's download failed: that says nothing of this one.
+
+    def _is_of_others(self, digest: str, path: AttachmentPath) -> bool:
+        """Return whether what there is was downloaded here, and for other attachments only."""
+        fetched = None if self._fetched is None else self._fetched.get(digest)
+        return fetched is not None and path.attachment not in fetched
+
+    def _may_join(self, fill: Fill, path: AttachmentPath, expected: Expected) -> bool:
+        if fill.size_bytes != expected.size_bytes:
+            return False
+        owner = self._downloads.owner(fill)
+        return self._fetched is None or (owner is not None and owner.attachment == path.attachment)
 
     def _readable(self, path: AttachmentPath, found: Found) -> Body:
         if isinstance(found, Fill):
@@ -237,16 +258,19 @@ class Content:
 
         if expected.size_bytes > SMALL_BYTES:
             stored = await self._levels.large(digest, expected.size_bytes, on_found=on_found)
-            if stored is not None:
+            if stored is not None and not self._is_of_others(digest, path):
                 return _Stored(stored, source)
+            self._note_fetch(digest)
             self.served.fetched += 1
             return await self._downloads.begin(path, expected, digest)
         data = await self._levels.small(expected, digest, on_found=on_found)
-        if data is None:
+        if data is None or self._is_of_others(digest, path):
             source = Source.SERVER
+            self._note_fetch(digest)
             async with slots:
                 data = await self._downloads.small(path, expected)
             await self._levels.accept(data, expected, digest)
+            self._note_fetch(digest, path)
             self.served.fetched += 1
         body = MemoryBody(data, source)
         if len(body) <= self._memory.maxsize:
@@ -254,19 +278,17 @@ class Content:
         self._outcomes.succeeded(path)
         return body
 
-    def _check_length(
-        self, path: AttachmentPath, body: MemoryBody, expected: Expected, digest: str
-    ) -> None:
-        """Raise `Mismatch` where bytes verified for another path are not as long as this one's."""
-        try:
-            expected.check(len(body), digest)
-        except AttachfsError as error:
-            self.note_failure(path, error)
-            raise
+    def _note_fetch(self, digest: str, path: AttachmentPath | None = None) -> None:
+        """Remember that a body is downloaded, and once it is there, for which attachment."""
+        if self._fetched is not None:
+            fetched = self._fetched.setdefault(digest, set())
+            if path is not None:
+                fetched.add(path.attachment)
 
     def _take_note(self, path: AttachmentPath, digest: str, error: AttachfsError | None) -> None:
         """Remember how a download ended."""
         if error is None:
+            self._note_fetch(digest, path)
             self._outcomes.succeeded(path)
             return
         self.served.mismatches += isinstance(error, Mismatch)

@@ -77,6 +77,10 @@ class Downloads:
         fill = self._fills.get(digest)
         return None if fill is None or fill.given_up else fill
 
+    def owner(self, fill: Fill) -> AttachmentPath | None:
+        """Return by the right to which path a download goes."""
+        return self._owners.get(fill)
+
     def is_of(self, fill: Fill, path: AttachmentPath) -> bool:
         """Tell whether a download goes by the right to a path."""
         return self._owners.get(fill) == path

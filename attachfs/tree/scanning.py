@@ -1,10 +1,15 @@
 """Decide what the malware scan lets pass (contract section 3.3, design section 2)."""
 
+from typing import Final
+
 from attachfs.archive.endpoints import ScanPolicy
 from attachfs.archive.identities import AttachmentPath
 from attachfs.archive.models import SCANNED_BAD, SCANNED_OK, Info
 from attachfs.escaping import MAX_QUOTE_CHARS, escaped
 from attachfs.tree.nodes import Estate
+
+ELSEWHERE: Final = f"{SCANNED_BAD} under another name"
+"""Why bytes count as bad whose own scan says nothing."""
 
 
 def scan_refusal(estate: Estate, path: AttachmentPath, info: Info) -> str | None:
@@ -18,7 +23,7 @@ def scan_refusal(estate: Estate, path: AttachmentPath, info: Info) -> str | None
         reason = info.scanned_bad_reason
         return f"{SCANNED_BAD}: {escaped(reason, MAX_QUOTE_CHARS)}" if reason else SCANNED_BAD
     if estate.catalog.has_bad_twin(path, info):
-        return f"{SCANNED_BAD} under another name"
+        return ELSEWHERE
     if estate.policy is ScanPolicy.REQUIRE_OK and info.scanned_status != SCANNED_OK:
         return f"{info.scanned_status}, and --scan-policy is require-ok"
     return None

@@ -239,3 +239,61 @@ def test_a_part_of_somebody_elses_is_named(tmp_path: Path, column: str) -> None:
         pytest.raises(UsageError, match=r"part-00000007.parquet is damaged"),
     ):
         report.begin(*_ASKED)
+
+
+_BAD = "ab" * 32
+
+
+def _twin(path: str, verdict: Verdict, status: str = "NOT_SCANNED", **fields: Any) -> Finding:
+    known = {"info_sha256": _BAD, "scanned_status": status, "info_source": "server"}
+    return _finding(path, verdict, **known, **fields)
+
+
+def test_rows_of_earlier_runs_are_settled_as_well(tmp_path: Path) -> None:
+    """What was verified before its twin was found bad; and what could not be read by then."""
+    target = tmp_path / "report.parquet"
+    with parquet.ParquetReport(target) as report:
+        report.begin(*_ASKED)
+        report.add(_twin("assets/a/1", Verdict.VERIFIED, body_sha256=_BAD, body_source="server"))
+        report.add(_finding("assets/a/2"))
+        report.cover(("assets/a",))
+    with parquet.ParquetReport(target) as report:
+        assert report.begin(*_ASKED) == {"assets/a"}
+        report.add(_twin("assets/b/1", Verdict.BAD_SCAN, "SCANNED_BAD", reason="worm"))
+        report.cover(("assets/b",))
+        report.add(_twin("assets/c/1", Verdict.UNREADABLE, reason="500"))
+        report.cover(("assets/c",))
+        changed = report.end(_ENDED)
+    assert {(finding.path, finding.verdict) for finding in changed} == {
+        ("assets/a/1", Verdict.BAD_SCAN),
+        ("assets/c/1", Verdict.BAD_SCAN),
+    }
+    rows = {row["path"]: row for row in _rows(target)}
+    assert {path: row["verdict"] for path, row in rows.items()} == {
+        "assets/a/1": "bad scan",
+        "assets/a/2": "verified",
+        "assets/b/1": "bad scan",
+        "assets/c/1": "bad scan",
+    }
+    assert (rows["assets/a/1"]["body_sha256"], rows["assets/b/1"]["reason"]) == (None, "worm")
+    head = json.loads((target / "_report.json").read_bytes())
+    assert {verdict: count for verdict, count in head["counts"].items() if count} == {
+        "verified": 1,
+        "bad scan": 3,
+    }
+    assert head["verified_bytes"] == 10
+    with pytest.raises(UsageError, match="whole report"), parquet.ParquetReport(target):
+        pass
+
+
+def test_nothing_is_settled_where_scans_do_not_count(tmp_path: Path) -> None:
+    """Then all bytes are read, and what they are is what is reported."""
+    target = tmp_path / "report.parquet"
+    asked = (*_ASKED[:2], "allow", *_ASKED[3:])
+    with parquet.ParquetReport(target) as report:
+        report.begin(*asked)
+        report.add(_twin("assets/a/1", Verdict.VERIFIED))
+        report.add(_twin("assets/a/2", Verdict.VERIFIED, "SCANNED_BAD"))
+        report.cover(("assets/a",))
+        assert report.end(_ENDED) == []
+    assert {row["verdict"] for row in _rows(target)} == {"verified"}

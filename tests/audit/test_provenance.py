@@ -3,19 +3,24 @@
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.audit.report import Finding, Verdict
+from attachfs.audit.settling import found_bad, settled
 from attachfs.audit.verify import Verify
 from attachfs.catalog.index import Index
 from attachfs.catalog.keys import BAD, info_key, record_key
 from attachfs.errors import BlockedByScan, Unreachable
 from attachfs.wording import NS_PER_S, time_text
-from tests.support.archives import ASSET, Mounted, index_in_memory
+from tests.support.archives import ASSET, Mounted, declared, index_in_memory, uuid_in
+from tests.support.declaring import DECLARED, DIGEST, EVIL, Declare
 from tests.support.estates import BLOB_PATHS, Estate
 from tests.support.jobs import LARGE, findings_of, paths_of
 
@@ -223,6 +228,44 @@ async def test_the_asset_of_an_event_has_its_name_whoever_knew_it(estate: Estate
     assert cold.asset_name == warm.asset_name == "door"
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("size", [7, 9])
+async def test_a_wrong_length_is_wrong_whatever_was_read_before(
+    estate: Estate, expected_warnings: set[str], order: tuple[int, int], size: int
+) -> None:
+    """The same bytes with another length are no reason to believe it, or to read for ever."""
+    expected_warnings |= {"SHA-256", "not what"}
+    paths = [estate.one(b"evidence"), estate.one(b"evidence")]
+    estate.demo.edit_blob(paths[1].attachment, info_overrides={"size": size})
+    asked = tuple(paths[number].path for number in order)
+    async with estate.mounted() as mounted:
+        for at_once in (1, 16):
+            found = await findings_of(mounted.fs, Verify(asked, at_once=at_once))
+            assert found[paths[0].path].verdict is Verdict.VERIFIED
+            wrong = found[paths[1].path]
+            assert wrong.verdict is Verdict.MISMATCHED
+            assert f"8 bytes are offered, {size} were recorded" in wrong.reason
+
+
+@pytest.mark.parametrize("content", [b"evidence", LARGE])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_no_bytes_stand_for_those_of_another_attachment(
+    estate: Estate, expected_warnings: set[str], order: tuple[int, int], content: bytes
+) -> None:
+    """The server may have changed those, of the same SHA-256 by its records; in any order."""
+    expected_warnings |= {"SHA-256", "not what"}
+    good, changed = estate.one(content), estate.one(content)
+    estate.demo.edit_blob(changed.attachment, flip_body_byte=3)
+    paths = tuple((good.path, changed.path)[number] for number in order)
+    for at_once in (1, 16):
+        # A store of its own each time: what was there before a verification is believed.
+        async with estate.mounted(stored=at_once == 1) as mounted:
+            found = await findings_of(mounted.fs, Verify(paths, at_once=at_once))
+        assert found[good.path].verdict is Verdict.VERIFIED
+        assert found[changed.path].verdict is Verdict.MISMATCHED
+        assert {finding.body_source for finding in found.values()} == {"server"}
+
+
 async def test_an_attachment_is_downloaded_once_wherever_it_hangs(estate: Estate) -> None:
     """On its asset and on the event that set it."""
     await trio.lowlevel.checkpoint()
@@ -231,3 +274,81 @@ async def test_an_attachment_is_downloaded_once_wherever_it_hangs(estate: Estate
         found = await findings_of(mounted.fs, Verify(("",), at_once=1))
         assert len(found) == 2 * 2
         assert await estate.count(BLOB_PATHS) == 2
+
+
+async def _settled(mounted: Mounted, job: Verify) -> dict[str, Finding]:
+    """Return the rows of a report, without what may differ between runs."""
+    found = await findings_of(mounted.fs, job)
+    bad = found_bad(found.values)
+    return {
+        path: replace(
+            settled(finding, bad), record_asked="", info_asked="", body_source="", checked=""
+        )
+        for path, finding in found.items()
+    }
+
+
+@pytest.mark.parametrize("bad", DECLARED)
+@pytest.mark.parametrize("twin", DECLARED)
+async def test_a_report_counts_every_digest_of_what_is_bad(
+    estate: Estate, bad: Declare, twin: Declare
+) -> None:
+    """Whatever declares it, in any order, with a cache and without one; until it is good again."""
+    marked, same = bad(estate), twin(estate)
+    jobs = [Verify(paths, at_once=1) for paths in permutations((marked.path, same.path))]
+    async with estate.mounted() as mounted:
+        for status, verdict in (("BAD", Verdict.BAD_SCAN), ("OK", Verdict.VERIFIED)):
+            estate.demo.edit_blob(marked.attachment, scanned_status=f"SCANNED_{status}")
+            rows = [await _settled(mounted, job) for job in (*jobs, *jobs)]
+            assert {finding.verdict for finding in rows[0].values()} == {verdict}
+            assert all(row == rows[0] for row in rows)
+
+
+async def test_a_report_counts_the_digests_of_older_records(estate: Estate) -> None:
+    """What the asset declared once is bad as well, where that is looked at."""
+    blob = estate.blob(EVIL)
+    asset = estate.demo.create_asset({"attributes": {}}, at=datetime(2023, 1, 1, tzinfo=UTC))
+    holder = Holder(uuid_in(asset))
+    for month, digest in ((1, DIGEST), (2, "")):
+        attribute = declared(blob, arc_blob_hash_value=digest)
+        estate.event(holder, on_asset={"latest": attribute}, at=f"2024-0{month}-01T00:00:00Z")
+    estate.demo.edit_blob(uuid_in(blob), info_overrides={"hash": {}}, scanned_status="SCANNED_BAD")
+    past = f"as-of/2024-01-15/assets/{holder.asset}/{uuid_in(blob)}"
+    same = estate.one(EVIL).path
+    async with estate.mounted() as mounted:
+        for paths in permutations((past, same)):
+            rows = await _settled(mounted, Verify(paths, at_once=1))
+            assert {rows[path].verdict for path in paths} == {Verdict.BAD_SCAN}
+
+
+async def test_in_a_report_no_attachment_clears_the_mark_of_another(estate: Estate) -> None:
+    """A twin is bad until the last that says so is good, and readers of the mount learn that."""
+    marked, twin = [estate.one(EVIL), estate.one(EVIL)], estate.one(EVIL)
+    for path in marked:
+        estate.demo.edit_blob(path.attachment, scanned_status="SCANNED_BAD")
+    async with estate.mounted(metadata_ttl_s=3600.0) as mounted:
+        for good, bad in (([], True), (marked[:1], True), (marked, False)):
+            for path in good:
+                estate.demo.edit_blob(path.attachment, scanned_status="SCANNED_OK")
+            rows = await _settled(mounted, Verify(("",)))
+            assert (rows[twin.path].verdict is Verdict.BAD_SCAN) is bad
+            assert mounted.catalog.is_bad(DIGEST) is bad
+
+
+async def test_what_the_server_refuses_for_its_scan_is_a_bad_scan(
+    estate: Estate, expected_warnings: set[str]
+) -> None:
+    """Where it is newer than `/info`; so are its twins, and readers of the mount learn that."""
+    expected_warnings.add("trouble")
+    refused, twin = estate.one(EVIL), estate.one(EVIL)
+    estate.demo.edit_blob(
+        refused.attachment,
+        scanned_status="SCANNED_BAD",
+        info_overrides={"scanned_status": "NOT_SCANNED"},
+    )
+    async with estate.mounted() as mounted:
+        for paths in permutations((refused.path, twin.path)):
+            rows = await _settled(mounted, Verify(paths, at_once=1))
+            assert {row.verdict for row in rows.values()} == {Verdict.BAD_SCAN}
+            assert "not safe" in rows[refused.path].reason
+        assert mounted.catalog.is_bad(DIGEST)

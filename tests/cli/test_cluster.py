@@ -21,7 +21,7 @@ from attachfs.demo.traffic import Logged
 from tests.support import forkserver
 from tests.support.clusters import Cluster, DaskPopen, workers_of, workers_on
 from tests.support.estates import BLOB_PATHS
-from tests.support.evidence import attach
+from tests.support.evidence import attach, attach_twins
 from tests.support.mounts import PATIENCE_S, Steering, bare_environment
 from tests.support.outcomes import until
 from tests.support.ports import free_port
@@ -120,6 +120,26 @@ def test_the_report_is_that_of_one_process(archive: Steering, home: Path, tmp_pa
     assert lines[0] == lines[1]
     assert codes == [1, 1]
     assert {row["verdict"] for row in reports[1]} == {"verified", "mismatched", "bad scan"}
+
+
+def test_twins_of_what_is_bad_are_bad_whoever_met_them(
+    serve: Callable[[ArchiveConfig], RunningArchive], home: Path, tmp_path: Path
+) -> None:
+    """Workers do not know what others meet, and one process may meet it last."""
+    running_archive = serve(ArchiveConfig(empty=True))
+    bad, twin = attach_twins(running_archive, _ASSETS)
+    with Steering(running_archive) as archive:
+        environment = _environment(archive, home)
+        alone = _verified_alone(environment, tmp_path / "alone.json")
+        for name, options in (("again.json", ()), ("fresh.parquet", ("--refetch",))):
+            report = tmp_path / name
+            words = ("verify", "assets", "--workers", "2", "--report", report, *options)
+            assert _run(environment, *words).returncode == 1
+            assert rows_of(report) == alone
+    verdicts = {row["path"]: row["verdict"] for row in alone}
+    assert (verdicts[bad.path], verdicts[twin.path]) == ("bad scan", "bad scan")
+    cache = home / "cache/attachfs"
+    assert sorted(path.name for path in cache.iterdir()) == ["index", "objects"]
 
 
 def test_what_a_worker_warns_of_is_told_here(archive: Steering, home: Path) -> None:

@@ -5,13 +5,14 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from attachfs.demo.estate import SAMPLE
 from attachfs.demo.launch import ArchiveConfig, RunningArchive
 from tests.support.estates import BLOB_PATHS
-from tests.support.evidence import attach
+from tests.support.evidence import Evidence, attach, attach_twins
 from tests.support.mounts import PATIENCE_S, Mount, Steering, bare_environment
 from tests.support.outcomes import until
 from tests.support.programs import HASTY, PROGRAM, Done, running, sentence
@@ -107,6 +108,88 @@ def test_what_was_not_there_yet_is_not_missing(run: Run, archive: Steering, tmp_
     assert done.returncode == 0
     assert done.stdout.startswith("verified: ")
     assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.fixture
+def twins(
+    serve: Callable[[ArchiveConfig], RunningArchive],
+) -> Iterator[tuple[Steering, Evidence, Evidence]]:
+    """Assets of which the last that is listed has what the first has, and is bad."""
+    running = serve(ArchiveConfig(empty=True))
+    bad, twin = attach_twins(running, _ASSETS)
+    with Steering(running) as steering:
+        yield steering, bad, twin
+
+
+def _verdicts(rows: list[dict[str, Any]], *pieces: Evidence) -> set[str]:
+    return {row["verdict"] for row in rows if row["path"] in {piece.path for piece in pieces}}
+
+
+@pytest.mark.parametrize("jobs", [1, 16])
+def test_rows_are_the_same_with_a_cache_and_without_one(
+    run: Run, twins: tuple[Steering, Evidence, Evidence], tmp_path: Path, jobs: int
+) -> None:
+    """In every form, whichever of two attachments of the same bytes was met first."""
+    archive, bad, twin = twins
+    environment = _environment(archive, tmp_path / "home")
+    reports, outs = [], []
+    for name in ("cold.json", "warm.json", "warm.parquet"):
+        words = ("verify", "assets", "--jobs", jobs, "--report", tmp_path / name)
+        done = run(*PROGRAM, *words, env=environment)
+        assert done.returncode == 1
+        reports.append(rows_of(tmp_path / name))
+        outs.append(sorted(done.stdout.splitlines()))
+    assert reports[0] == reports[1] == reports[2]
+    assert outs[0] == outs[1] == outs[2]
+    assert _verdicts(reports[0], bad, twin) == {"bad scan"}
+    counts = json.loads((tmp_path / "cold.json").read_bytes())["counts"]
+    assert counts == json.loads((tmp_path / "warm.parquet/_report.json").read_bytes())["counts"]
+    assert (counts["verified"], counts["bad scan"]) == (2 * _ASSETS - 4, 4)
+    assert f"bad scan: {twin.path}: SCANNED_BAD under another name" in outs[0]
+
+
+def test_a_view_has_the_same_rows_whatever_is_known_of_others(
+    run: Run, archive: Steering, tmp_path: Path
+) -> None:
+    """Of all views, first each with nothing cached, and then each once all the others are."""
+    archive.edit("blobs", SAMPLE["blob:container-photo"], scanned_status="SCANNED_BAD")
+    views = (".", "by-name", "as-of/2024-06-01T12:00:00Z", f"assets/{SAMPLE['asset:container']}")
+    rows: dict[str, list[list[dict[str, Any]]]] = {view: [] for view in views}
+    for known in ("nothing", "all"):
+        for number, view in enumerate(views):
+            home = tmp_path / (known if known == "all" else f"{known}-{number}")
+            if known == "all" and not number:
+                run(*PROGRAM, "verify", *views, env=_environment(archive, home))
+            report = tmp_path / f"{known}-{number}.json"
+            words = ("verify", view, "--log-level=error", "--report", report)
+            run(*PROGRAM, *words, env=_environment(archive, home))
+            rows[view].append(rows_of(report))
+    for view, (cold, warm) in rows.items():
+        assert cold, view
+        assert cold == warm, view
+
+
+def test_a_report_that_was_resumed_has_the_same_rows(
+    run: Run, twins: tuple[Steering, Evidence, Evidence], tmp_path: Path
+) -> None:
+    """Also of what was verified in the run before the bad one was met."""
+    archive, bad, twin = twins
+    environment = _environment(archive, tmp_path / "home")
+    report = tmp_path / "report.parquet"
+    words = ("verify", "assets", "--jobs", "1", "--report", report)
+    archive.hold(BLOB_PATHS, after=_ASSETS // 2)
+    with running(*words, env=environment) as process:
+        until(lambda: archive.held() > 0)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE_S)
+    assert _verdicts(rows_of(report), bad, twin) == {"verified"}
+    archive.reset()
+    done = run(*PROGRAM, *words, env=environment)
+    assert f"bad scan: {twin.path}: SCANNED_BAD under another name" in done.stdout
+    whole = tmp_path / "whole.json"
+    run(*PROGRAM, *words[:-1], whole, env=environment)
+    assert rows_of(report) == rows_of(whole)
+    assert _verdicts(rows_of(report), bad, twin) == {"bad scan"}
 
 
 def test_offline_the_server_is_not_asked(run: Run, filled: Steering, tmp_path: Path) -> None:

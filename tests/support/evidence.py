@@ -62,6 +62,23 @@ def attach(running: RunningArchive, *sizes_bytes: int) -> Evidence:
     return Evidence(asset, uuids, seeds, sizes_bytes, tuple(sha256s))
 
 
+def attach_twins(running: RunningArchive, assets: int) -> tuple[Evidence, Evidence]:
+    """Attach something to new assets, the same bytes to the first and the last.
+
+    They are marked SCANNED_BAD on the first, which is returned first, and is listed last.
+    """
+    bad = attach(running, 1000)
+    for _ in range(assets - 2):
+        attach(running, 1000)
+    blob = running.archive.create_blob(bad.content)
+    asset = uuid_in(running.archive.create_asset({"attributes": {"proof": declared(blob)}}))
+    twin = Evidence(asset, (uuid_in(blob),), bad.seeds, bad.sizes_bytes, bad.sha256s)
+    running.archive.edit_blob(
+        bad.attachments[0], scanned_status="SCANNED_BAD", scanned_bad_reason="worm"
+    )
+    return bad, twin
+
+
 def wrong_in(root: Path, *pieces: Evidence, past_pages: bool = False) -> list[str]:
     """Read evidence to its end; return which attachments fail or differ, and why.
 

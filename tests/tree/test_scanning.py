@@ -1,6 +1,5 @@
 """What the scan policy looks at: every digest known of a path, and what others say of it."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,53 +10,10 @@ import trio
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.catalog.index import Index
 from attachfs.errors import BlockedByScan, NotFound
-from tests.support.archives import Mounted, declared, sha256, uuid_in
+from tests.support.archives import Mounted, declared, uuid_in
+from tests.support.declaring import DECLARED, DIGEST, EVIL, Declare, by_info, by_record
 from tests.support.estates import BLOB_PATHS, Estate
 from tests.support.trees import read, stat
-
-_EVIL = b"evil"
-_DIGEST = sha256(_EVIL)
-Declare = Callable[[Estate], AttachmentPath]
-
-
-def _by_both(estate: Estate) -> AttachmentPath:
-    return estate.one(_EVIL)
-
-
-def _by_info(estate: Estate) -> AttachmentPath:
-    return estate.one(_EVIL, arc_blob_hash_value=None)
-
-
-def _by_record(estate: Estate) -> AttachmentPath:
-    path = estate.one(_EVIL)
-    estate.demo.edit_blob(path.attachment, info_overrides={"hash": {}})
-    return path
-
-
-def _by_record_in_capitals(estate: Estate) -> AttachmentPath:
-    path = estate.one(_EVIL, arc_blob_hash_value=_DIGEST.upper(), arc_blob_hash_alg="SHA-256")
-    estate.demo.edit_blob(path.attachment, info_overrides={"hash": {}})
-    return path
-
-
-def _by_event(estate: Estate) -> AttachmentPath:
-    holder = Holder(uuid_in(estate.demo.create_asset({"attributes": {}})))
-    event, (attachment,) = estate.event(holder, _EVIL)
-    estate.demo.edit_blob(attachment, info_overrides={"hash": {}})
-    return AttachmentPath(event, attachment)
-
-
-def _by_event_on_asset(estate: Estate) -> AttachmentPath:
-    holder = Holder(uuid_in(estate.demo.create_asset({"attributes": {}})))
-    blob = estate.blob(_EVIL)
-    event, _ = estate.event(holder, on_asset={"latest": declared(blob)})
-    estate.demo.edit_blob(uuid_in(blob), info_overrides={"hash": {}})
-    return AttachmentPath(event, uuid_in(blob))
-
-
-_DECLARED: list[Declare] = [
-    _by_both, _by_info, _by_record, _by_record_in_capitals, _by_event, _by_event_on_asset,
-]  # fmt: skip
 
 
 def _mark(estate: Estate, path: AttachmentPath, status: str) -> None:
@@ -74,7 +30,7 @@ async def _meet(mounted: Mounted, path: AttachmentPath) -> None:
 async def _is_refused(mounted: Mounted, path: AttachmentPath) -> bool:
     """Return whether a path is refused, by open, read-ahead and checksums alike."""
     try:
-        assert await read(mounted.fs, path.path) == _EVIL
+        assert await read(mounted.fs, path.path) == EVIL
     except BlockedByScan:
         refused = True
     else:
@@ -84,12 +40,12 @@ async def _is_refused(mounted: Mounted, path: AttachmentPath) -> bool:
     sums = b""
     with suppress(NotFound):  # where there is nothing to check
         sums = await read(mounted.fs, f"{path.holder.path}/SHA256SUMS")
-    assert (_DIGEST.encode() in sums) is not refused
+    assert (DIGEST.encode() in sums) is not refused
     return refused
 
 
-@pytest.mark.parametrize("bad", _DECLARED)
-@pytest.mark.parametrize("twin", _DECLARED)
+@pytest.mark.parametrize("bad", DECLARED)
+@pytest.mark.parametrize("twin", DECLARED)
 async def test_bytes_marked_bad_are_refused_whatever_declares_their_digest(
     estate: Estate, bad: Declare, twin: Declare
 ) -> None:
@@ -110,9 +66,9 @@ async def test_one_attachment_that_becomes_good_says_nothing_of_others(
     estate: Estate, statuses: tuple[str, str]
 ) -> None:
     """A digest is bad while any attachment says so, whichever was marked first or cleared first."""
-    same = estate.one(_EVIL)
+    same = estate.one(EVIL)
     for first in (0, 1):
-        marked = [estate.one(_EVIL), estate.one(_EVIL)]
+        marked = [estate.one(EVIL), estate.one(EVIL)]
         async with estate.mounted() as mounted:
             for path in marked:
                 _mark(estate, path, "SCANNED_BAD")
@@ -127,7 +83,7 @@ async def test_marks_outlive_a_restart_each_by_itself(
     estate: Estate, tmp_path: Path, nursery: trio.Nursery
 ) -> None:
     """Nobody has to meet a bad attachment again before its twin is refused."""
-    marked, same = [_by_record(estate), _by_info(estate)], estate.one(_EVIL)
+    marked, same = [by_record(estate), by_info(estate)], estate.one(EVIL)
     for path in marked:
         _mark(estate, path, "SCANNED_BAD")
     for cleared, refused in ((None, True), (marked[1], True), (marked[0], False)):
@@ -151,7 +107,7 @@ async def test_a_digest_that_a_record_declares_later_is_bad(
     estate: Estate, *, listed: bool
 ) -> None:
     """The record was not to be seen when `/info` said so, or did not declare it yet."""
-    marked, same = _by_record(estate), estate.one(_EVIL)
+    marked, same = by_record(estate), estate.one(EVIL)
     _mark(estate, marked, "SCANNED_BAD")
     async with estate.mounted(metadata_ttl_s=0) as mounted:
         await mounted.catalog.info(marked)
@@ -166,7 +122,7 @@ async def test_a_digest_that_a_record_declares_later_is_bad(
 
 async def test_a_digest_that_a_record_comes_to_declare_is_bad(estate: Estate) -> None:
     """It is renewed when its lifetime is over, and `/info` is not asked for again."""
-    marked, same = _by_record(estate), estate.one(_EVIL)
+    marked, same = by_record(estate), estate.one(EVIL)
     attribute = estate.demo.edit_asset(marked.holder.asset)["attributes"]["proof"]
     estate.demo.edit_asset(
         marked.holder.asset, attributes={"proof": {**attribute, "arc_blob_hash_value": ""}}
@@ -182,16 +138,16 @@ async def test_a_digest_that_a_record_comes_to_declare_is_bad(estate: Estate) ->
 
 async def test_a_digest_of_an_older_record_counts(estate: Estate) -> None:
     """What the asset declared once is known of the path as what it declares now is."""
-    blob = estate.blob(_EVIL)
+    blob = estate.blob(EVIL)
     asset = estate.demo.create_asset({"attributes": {}}, at=datetime(2023, 1, 1, tzinfo=UTC))
     holder = Holder(uuid_in(asset))
-    for month, digest in ((1, _DIGEST), (2, "")):
+    for month, digest in ((1, DIGEST), (2, "")):
         estate.event(
             holder,
             on_asset={"latest": declared(blob, arc_blob_hash_value=digest)},
             at=f"2024-0{month}-01T00:00:00Z",
         )
-    path, same = AttachmentPath(holder, uuid_in(blob)), estate.one(_EVIL)
+    path, same = AttachmentPath(holder, uuid_in(blob)), estate.one(EVIL)
     estate.demo.edit_blob(path.attachment, info_overrides={"hash": {}})
     _mark(estate, path, "SCANNED_BAD")
     async with estate.mounted() as mounted:
@@ -205,7 +161,7 @@ async def test_bytes_that_the_server_refuses_for_their_scan_are_bad_elsewhere(
     estate: Estate,
 ) -> None:
     """`/info` may be an hour old; the refusal holds until it is asked for again."""
-    marked, same = estate.one(_EVIL), estate.one(_EVIL)
+    marked, same = estate.one(EVIL), estate.one(EVIL)
     async with estate.mounted() as mounted:
         await stat(mounted.fs, marked.path)
         _mark(estate, marked, "SCANNED_BAD")
