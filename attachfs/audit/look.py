@@ -8,7 +8,7 @@ import trio
 
 from attachfs.audit.events import Described, Failed, Listed, Tell
 from attachfs.audit.walking import below
-from attachfs.errors import AttachfsError
+from attachfs.errors import AttachfsError, NotFound
 from attachfs.tree.files import AttachmentFile, InfoFile, RecordFile, SidecarFile
 from attachfs.tree.filesystem import FileSystem
 from attachfs.tree.names import EVENTS
@@ -36,7 +36,10 @@ class List(msgspec.Struct, frozen=True, tag="list"):
     details: bool = False
 
     async def run(self, fs: FileSystem, tell: Tell) -> None:
-        """Tell of each entry, in the tree's order; raises what asking raises."""
+        """Tell of each entry, in the tree's order; raises what asking raises.
+
+        An entry of which the details cannot be had is `Failed`; one that is gone is left out.
+        """
         node = await fs.find(self.path)
         await node.attrs()  # it may turn out not to exist
         if not isinstance(node, Directory):
@@ -52,6 +55,8 @@ class List(msgspec.Struct, frozen=True, tag="list"):
                 await self._tell_all(batch, tell)
                 batch.clear()
         await self._tell_all(batch, tell)
+        if entries.withheld is not None:
+            await tell(Failed(self.path, str(entries.withheld)))
 
     async def _tell_all(self, batch: Sequence[Entry], tell: Tell) -> None:
         told: list[Listed | Failed | None] = [None] * len(batch)
@@ -59,6 +64,8 @@ class List(msgspec.Struct, frozen=True, tag="list"):
         async def look(number: int, entry: Entry) -> None:
             try:
                 told[number] = await _listed(entry, details=self.details)
+            except NotFound:
+                return
             except AttachfsError as error:
                 told[number] = Failed(below(self.path, entry.name), str(error))
 

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import trio
 
-from attachfs.errors import AttachfsError, NotFound, UsageError
+from attachfs.errors import AttachfsError, UsageError
 from attachfs.tree.files import AttachmentFile, SidecarFile
 from attachfs.tree.filesystem import FileSystem
 from attachfs.tree.names import AS_OF, BY_NAME, SIDECAR_SUFFIX
@@ -85,11 +85,6 @@ def repeats(directory: Directory, entry: Entry) -> bool:
     return isinstance(directory, RootDirectory) and entry.name in _REPEATING
 
 
-def _is_to_come(path: str, error: AttachfsError) -> bool:
-    """Tell whether a directory is listed, but was not there yet at the time that is looked at."""
-    return isinstance(error, NotFound) and path.startswith(f"{AS_OF}/")
-
-
 def _is_below(path: str, others: Container[str]) -> bool:
     """Tell whether a path is in the directory that another one names."""
     parts = parts_of(path)
@@ -124,8 +119,7 @@ class _Walk:
             try:
                 await self._visit_entries(nursery, path, node)
             except AttachfsError as error:
-                if not _is_to_come(path, error):
-                    await self._on_trouble(path, node, error)
+                await self._on_trouble(path, node, error)
 
     async def _visit_entries(self, nursery: trio.Nursery, path: str, directory: Directory) -> None:
         entries = await directory.entries()
@@ -144,6 +138,8 @@ class _Walk:
                 await self.visit(nursery, below(path, entry.name), entry.node)
             else:
                 nursery.start_soon(self._visit_beside, nursery, token, path, entry)
+        if entries.withheld is not None:
+            await self._on_trouble(path, directory, entries.withheld)
 
     async def _visit_beside(
         self, nursery: trio.Nursery, token: object, path: str, entry: Entry

@@ -13,7 +13,7 @@ from attachfs.archive import endpoints
 from attachfs.archive.attachments import Attachment
 from attachfs.archive.client import Archive
 from attachfs.archive.identities import AttachmentPath, Holder
-from attachfs.archive.models import Info, Record, parse_asset, parse_event
+from attachfs.archive.models import Info, Page, Record, parse_asset, parse_event
 from attachfs.catalog.bad_digests import BadDigests
 from attachfs.catalog.clock import Clock
 from attachfs.catalog.feed import Feed
@@ -21,6 +21,7 @@ from attachfs.catalog.index import Index
 from attachfs.catalog.infos import Infos
 from attachfs.catalog.keys import (
     ALL_ASSETS,
+    absent_at_key,
     asset_of,
     assets_prefix,
     events_key,
@@ -29,11 +30,11 @@ from attachfs.catalog.keys import (
 )
 from attachfs.catalog.listing import Listing
 from attachfs.catalog.listings import Listings
-from attachfs.catalog.memo import Basis, Codec, Known, Memo
+from attachfs.catalog.memo import CANNOT_ASK, Basis, Codec, Known, Memo
 from attachfs.catalog.newest import NewestEvents
 from attachfs.catalog.pages import Pages
 from attachfs.catalog.trouble import Trouble
-from attachfs.errors import Denied
+from attachfs.errors import BadReply, Denied, NotFound
 
 _MAX_RECORDS: Final = 8_192
 _NS_PER_S: Final = 10**9
@@ -116,6 +117,7 @@ class Catalog:
         self._assets_key = ALL_ASSETS + (b"-untracked" if untracked else b"")
         self.metadata_ttl_s = metadata_ttl_s
         self.negative_ttl_s = negative_ttl_s
+        self._stale_ok_s = stale_ok_s
         basis = Basis(index, nursery, self._clock, Trouble(), negative_ttl_s, stale_ok_s)
         self.lookups = basis.lookups
         self._bad = BadDigests(index, self._clock, apart=apart)
@@ -233,12 +235,28 @@ class Catalog:
     async def record_at(self, asset: Holder, at_time: str, at_ns: int) -> Record:
         """Return an asset's record as it stood at an RFC 3339 time.
 
-        What was asked for five minutes after it by the server's clock cannot change any more.
-        Raises as `record`.
+        What was asked for five minutes after it by the server's clock cannot change any more. That
+        an asset did not exist then is cached like a listing, which shows the others. Raises as
+        `record`.
         """
-        known = self._records_at.known((asset, at_time))
+        key = (asset, at_time)
+        known = self._records_at.known(key)
+        absent_s = -inf if known is not None else self._absent_s(key)
+        age_s = self._clock.now_s() - absent_s
+        if 0 <= age_s < self.metadata_ttl_s and self._records_at.is_valid(key, absent_s):
+            raise _did_not_exist(asset, at_time)
         final = known is not None and self._is_after(known.at_s, at_ns)
-        return await self._record_at(asset, at_time, max_age_s=inf if final else None)
+        asked_s = self._clock.now_s()
+        try:
+            return await self._record_at(asset, at_time, max_age_s=inf if final else None)
+        except NotFound:
+            if self._is_after(asked_s, at_ns):
+                self._index.put(absent_at_key(asset, at_time), b"", asked_s)
+            raise
+        except CANNOT_ASK as error:
+            if 0 <= age_s < self.metadata_ttl_s + self._stale_ok_s:
+                raise _did_not_exist(asset, at_time) from error
+            raise
 
     async def confirmed_record_at(self, asset: Holder, at_time: str) -> Record:
         """Return the same of an asset that may be seen now, confirmed as `confirmed_record` is."""
@@ -335,14 +353,18 @@ class Catalog:
         return [asset_of(key) for key in keys]
 
     async def events(self, asset: Holder) -> Listing:
-        """Return the listing of an asset's events, its first page read."""
+        """Return the listing of an asset's events, its first page read.
+
+        Raises `NotFound` where the asset is gone: where only its events are not found, that is
+        `BadReply`, for nothing is known of them then.
+        """
         if not asset.public and not self._archive.is_offline:
             self._feed.step(asset.asset)
             listing = await self._feed.events(asset.asset)
             if listing is not None:
                 return listing
         return await self._listings.get(
-            events_key(asset), partial(self._pages.events, asset), name=asset.path
+            events_key(asset), partial(self._events_page, asset), name=asset.path
         )
 
     async def info(self, path: AttachmentPath) -> Info:
@@ -433,12 +455,27 @@ class Catalog:
         moments = record_at_key(holder, "")
         for key in self._index.keys(moments, _MAX_MOMENTS):
             self._records_at.expire((holder, key[len(moments) :].decode()))
+        for key in self._index.keys(absent_at_key(holder, ""), _MAX_MOMENTS):
+            self._index.delete(key)
 
     def _expire_record(self, holder: Holder) -> None:
         record = self.known_record(holder)
         self._records.expire(holder)
         for attachment in () if record is None else record.attachments:
             self._infos.expire(AttachmentPath(holder, attachment.id))
+
+    def _absent_s(self, key: tuple[Holder, str]) -> float:
+        """Return when an asset was last found not to have existed at a time; else `-inf`."""
+        entry = self._index.get(absent_at_key(*key))
+        return -inf if entry is None else entry.at_s
+
+    async def _events_page(self, asset: Holder, token: str) -> Page:
+        try:
+            return await self._pages.events(asset, token)
+        except NotFound as error:
+            self._records.expire(asset)
+            await self.confirmed_record(asset)
+            raise BadReply(f"{asset.path} exists, but not its events: {error}") from error
 
     async def _info_by(
         self, find: Callable[[Holder], Awaitable[Record]], path: AttachmentPath
@@ -506,6 +543,10 @@ def _load_record(holder: Holder, data: bytes) -> Record:
     if holder.event is None:
         return parse_asset(data, asset=holder.asset)
     return parse_event(data, event=holder.event)
+
+
+def _did_not_exist(asset: Holder, at_time: str) -> NotFound:
+    return NotFound(f"{asset.path} did not exist at {at_time}")
 
 
 def _same_record(old: Record, new: Record) -> bool:

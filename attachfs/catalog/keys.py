@@ -2,6 +2,7 @@
 
     a, e    records of assets and events
     t       an asset's record as it stood at a time
+    x       that an asset did not exist at a time
     i       `/info`
     l       listings: of all assets, of all events, of an asset's events
     n       when an asset's newest event known was accepted
@@ -32,6 +33,11 @@ def record_key(holder: Holder) -> bytes:
 def record_at_key(asset: Holder, at_time: str) -> bytes:
     """Return the key of an asset's record as it stood at a time."""
     return _key(b"t", asset) + at_time.encode()
+
+
+def absent_at_key(asset: Holder, at_time: str) -> bytes:
+    """Return the key of the absence of an asset at a time."""
+    return _key(b"x", asset) + at_time.encode()
 
 
 def info_key(path: AttachmentPath) -> bytes:

@@ -10,6 +10,7 @@ from attachfs.archive.models import PAGE_SIZE, Listed, Page, Record
 from attachfs.catalog.keys import assets_prefix
 from attachfs.catalog.memo import Basis, Memo, Update
 from attachfs.catalog.newest import NewestEvents
+from attachfs.errors import BadReply, NotFound
 
 _Compare = Callable[[Sequence[tuple[Holder, bytes]]], list[Update[Holder, Record]]]
 
@@ -42,12 +43,15 @@ class Pages:
         self._first_listing = False
 
     async def assets(self, token: str) -> Page:
-        """Return a page of assets."""
+        """Return a page of assets; one that is not found is `BadReply`: it says nothing of any."""
         if not token:
             # The first time, there is nothing to compare 100,000 records with.
             self._first_listing = self._first_listing is None
         compare = self._records.unknown if self._first_listing else self._records.compare
-        return await self._page(self._assets, token, lambda entry: Holder(entry.id), compare)
+        try:
+            return await self._page(self._assets, token, lambda entry: Holder(entry.id), compare)
+        except NotFound as error:
+            raise BadReply(f"the list of assets was not found: {error}") from error
 
     async def events(self, asset: Holder, token: str) -> Page:
         """Return a page of an asset's events."""

@@ -209,29 +209,24 @@ class EventsDirectory(Directory):
 
     async def _fetch(self, uuid: str) -> Entry:
         event = self._event(uuid)
-        record = await self._listed_record(event)
-        name = directory_name("", uuid) if record is None else event.place.name(record)
+        try:
+            name = event.place.name(await self._record(event))
+        except Unauthenticated:
+            raise
+        except (NotFound, Denied):  # that must not hide the others
+            name = directory_name("", uuid)
         return Entry(name, event)
 
     async def _choose(self, uuid: str) -> Entry | None:
         event = self._event(uuid)
-        record = await self._listed_record(event)
-        return Entry(uuid, event) if record is not None and self._is_past(record) else None
+        try:
+            record = await self._record(event)
+        except NotFound:
+            return None
+        return Entry(uuid, event) if self._is_past(record) else None
 
     async def _record(self, event: HolderDirectory) -> Record:
         return await self.estate.catalog.record(event.place.holder)
-
-    async def _listed_record(self, event: HolderDirectory) -> Record | None:
-        """Return the record of an event that is listed, None where it has gone or is withheld.
-
-        That must not hide the others.
-        """
-        try:
-            return await self._record(event)
-        except Unauthenticated:
-            raise
-        except (NotFound, Denied):
-            return None
 
     def _is_past(self, event: Record) -> bool:
         """Tell whether an event had been accepted at the time of this view."""

@@ -1,9 +1,16 @@
 """The entries of a directory that a paged listing fills."""
 
 from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
 
 from attachfs.catalog.listing import Listing
+from attachfs.errors import AttachfsError, Denied, Unauthenticated
 from attachfs.tree.nodes import Entry
+
+# Entries that are chosen at the same time: each may take a request.
+_AT_ONCE: Final = 64
 
 
 class ListedEntries:
@@ -14,6 +21,7 @@ class ListedEntries:
     """
 
     __slots__ = ("_fetch", "_known", "_listing", "_make")
+    withheld = None
 
     def __init__(
         self,
@@ -39,15 +47,19 @@ class ListedEntries:
 
 
 class ChosenEntries:
-    """Name those entries of a listing for which `choose(uuid)` returns one."""
+    """Name those entries of a listing for which `choose(uuid)` returns one, in its order.
 
-    __slots__ = ("_choose", "_chosen", "_listing", "_seen")
+    An entry for which it raises `Denied` is left out, and `withheld` says why.
+    """
+
+    __slots__ = ("_choose", "_chosen", "_listing", "_seen", "withheld")
 
     def __init__(self, listing: Listing, choose: Callable[[str], Awaitable[Entry | None]]) -> None:
         self._listing = listing
         self._choose = choose
         self._chosen: list[Entry] = []
         self._seen = 0
+        self.withheld: AttachfsError | None = None
 
     def ready(self, index: int) -> Entry | None:
         """Return the entry at `index` if it has been chosen already."""
@@ -59,8 +71,30 @@ class ChosenEntries:
             known = await self._listing.upto(self._seen + 1)
             if self._seen >= len(known):
                 return None
-            entry = await self._choose(known[self._seen])
-            self._seen += 1
-            if entry is not None:
-                self._chosen.append(entry)
+            error = await self._choose_all(known[self._seen : self._seen + _AT_ONCE])
+            if error is not None and index >= len(self._chosen):
+                raise error
         return self._chosen[index]
+
+    async def _choose_all(self, uuids: list[str]) -> AttachfsError | None:
+        """Choose among the next entries, up to the first that cannot be known; return its error."""
+        choices: list[Entry | AttachfsError | None] = [None] * len(uuids)
+
+        async def choose(number: int) -> None:
+            try:
+                choices[number] = await self._choose(uuids[number])
+            except AttachfsError as error:
+                choices[number] = error
+
+        async with trio.open_nursery() as nursery:
+            for number in range(len(uuids)):
+                nursery.start_soon(choose, number)
+        for choice in choices:
+            if isinstance(choice, AttachfsError):
+                if isinstance(choice, Unauthenticated) or not isinstance(choice, Denied):
+                    return choice
+                self.withheld = self.withheld or choice
+            elif choice is not None:
+                self._chosen.append(choice)
+            self._seen += 1
+        return None

@@ -11,7 +11,7 @@ from attachfs.archive.endpoints import ScanPolicy
 from attachfs.archive.models import Record
 from attachfs.catalog.catalog import Catalog
 from attachfs.content.content import Content
-from attachfs.errors import NotFound
+from attachfs.errors import AttachfsError, NotFound
 from attachfs.tree.attrs import EPOCH_NS, Attrs
 from attachfs.tree.inodes import InodeTable
 from attachfs.tree.places import Kind, Place, pack
@@ -180,6 +180,10 @@ class Entry(NamedTuple):
 class Entries(Protocol):
     """Hold an open directory's entries: a snapshot whose tail may still be under way."""
 
+    @property
+    def withheld(self) -> AttachfsError | None:
+        """Why the entries up to here may lack some that cannot be known; None if they lack none."""
+
     def ready(self, index: int) -> Entry | None:
         """Return the entry at `index` if that costs no waiting."""
 
@@ -191,6 +195,7 @@ class FixedEntries:
     """Hold entries that are all known."""
 
     __slots__ = ("_entries",)
+    withheld = None
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = entries

@@ -1,9 +1,13 @@
 """What a directory holds, what is known of a path."""
 
+from datetime import UTC, datetime
+
 import pytest
 
+from attachfs.archive.identities import Holder
 from attachfs.audit.events import Described, Failed, Listed
 from attachfs.audit.look import Describe, List
+from attachfs.catalog.uuids import pack_uuid
 from attachfs.errors import NotFound
 from tests.support.archives import declared, uuid_in
 from tests.support.estates import BLOB_PATHS, Estate
@@ -58,6 +62,31 @@ async def test_details_that_cannot_be_had_hide_no_others(
         f"{holder.path}/{one}",
         f"{holder.path}/{one}.info.json",
     }
+
+
+@pytest.mark.parametrize("details", [False, True])
+async def test_the_past_is_listed_as_it_was(estate: Estate, details: bool) -> None:  # noqa: FBT001
+    """Without what came later; an event that may not be seen is told of, the others listed."""
+    early, later = (
+        Holder(uuid_in(estate.demo.create_asset({}, at=datetime(year, 1, 1, tzinfo=UTC))))
+        for year in (2020, 2022)
+    )
+    seen, withheld = (estate.event(early, at=f"2021-0{n}-01T00:00:00Z")[0] for n in (1, 2))
+    estate.demo.edit_event(str(withheld.event), deny=True)
+    async with estate.mounted() as mounted:
+        past = "as-of/2021-12-31/assets"
+        told = of_kind(Listed, await told_by(mounted.fs, List(past, details=details)))
+        assert [entry.name for entry in told] == [early.asset]
+        now = of_kind(Listed, await told_by(mounted.fs, List("assets", details=details)))
+        assert {entry.name for entry in now} == {early.asset, later.asset}
+        # It is on no list; so is it known of where it was on one.
+        listing = await mounted.catalog.events(early)
+        listing.ids.append(pack_uuid(str(withheld.event)))
+        events = f"{past}/{early.asset}/events"
+        told_of_events = await told_by(mounted.fs, List(events, details=details))
+    assert str(seen.event) in {entry.name for entry in of_kind(Listed, told_of_events)}
+    assert len(of_kind(Listed, told_of_events)) == 2
+    assert [failed.path for failed in of_kind(Failed, told_of_events)] == [events]
 
 
 async def test_many_entries_all_come(estate: Estate) -> None:

@@ -1,16 +1,19 @@
 """Finding every attachment below paths."""
 
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
 import trio
 
+from attachfs.archive.identities import Holder
 from attachfs.audit.walking import walk
-from attachfs.errors import AttachfsError, NotFound, UsageError
+from attachfs.errors import AttachfsError, Denied, NotFound, UsageError
 from attachfs.tree.filesystem import FileSystem
 from attachfs.tree.naming import directory_name
 from attachfs.tree.nodes import Node
 from attachfs.tree.places import Kind
+from tests.support.archives import uuid_in
 from tests.support.estates import Estate
 from tests.support.jobs import paths_of
 from tests.support.trees import entries
@@ -123,3 +126,22 @@ async def test_a_directory_that_is_denied_does_not_hide_the_others(
         found = await _found(mounted.fs, "assets", troubles=troubles)
     assert f"{good.path}/{one}" in found
     assert all(path.startswith(bad.path) for path in troubles)
+
+
+async def test_what_may_not_be_seen_of_the_past_is_told(estate: Estate) -> None:
+    """Nobody can say then whether it had been recorded; the others are found."""
+    asset = Holder(uuid_in(estate.demo.create_asset({}, at=datetime(2020, 1, 1, tzinfo=UTC))))
+    estate.asset(b"later")
+    event, attached = estate.event(asset, b"one", at="2021-01-01T00:00:00Z")
+    withheld, _ = estate.event(asset, b"two", at="2021-02-01T00:00:00Z")
+    async with estate.mounted() as mounted:
+        await (await mounted.catalog.events(asset)).whole()
+        estate.demo.edit_event(str(withheld.event), deny=True)
+        mounted.catalog._records.forget(withheld)
+        troubles: dict[str, AttachfsError] = {}
+        past = "as-of/2021-12-31/assets"
+        found = await _found(mounted.fs, past, troubles=troubles)
+    assert found == [f"{past}/{asset.asset}/events/{event.event}/{uuid}" for uuid in attached]
+    assert {path: type(error) for path, error in troubles.items()} == {
+        f"{past}/{asset.asset}/events": Denied
+    }

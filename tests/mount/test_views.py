@@ -291,7 +291,7 @@ def test_the_past_has_what_was_there_then(shared: Mount, run: Run, tmp_path: Pat
 
 
 def test_before_its_creation_an_asset_was_not_there(shared: Mount, run: Run) -> None:
-    """Its directory, and whatever is in it today, does not exist; a copy of all says which."""
+    """Its directory, and whatever is in it today, neither exists nor is listed."""
     then = shared.path / "as-of" / "2023-01-31" / "assets"
     light, sensor = SAMPLE["asset:light"], SAMPLE["asset:sensor"]
     assert outcome((then / sensor).stat) == "ENOENT"
@@ -305,6 +305,7 @@ def test_before_its_creation_an_asset_was_not_there(shared: Mount, run: Run) -> 
     inspection = then / light / "events" / SAMPLE["event:light-inspection"]
     assert outcome(inspection.stat) == "ENOENT"
     found = run("find", then, "-maxdepth", "1", "-mindepth", "1", "-type", "d")
-    assert f"{then / light}\n" in found.stdout
+    assert found.stdout == f"{then / light}\n"
+    assert (found.returncode, found.stderr) == (0, "")
     for name in ("2023-13-01", "2023-01-31T25:00:00Z", "yesterday", ".git", "2023-01-31 "):
         assert outcome((then.parent.parent / name).stat) == "ENOENT"

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import pytest
 
 from attachfs.archive.identities import Holder
-from attachfs.errors import NotFound
+from attachfs.errors import BadReply, Denied, NotFound, Unauthenticated
 from tests.support.archives import ASSET, declared, uuid_in
 from tests.support.estates import Estate
-from tests.support.trees import entries, ls, read, stat
+from tests.support.trees import ls, read, stat
 
 
 def _asset(estate: Estate, at: str, **attributes: object) -> Holder:
@@ -87,17 +87,94 @@ async def test_events_are_chosen_across_pages(estate: Estate) -> None:
         assert (await ls(mounted.fs, path))[:-1] == [made[1], made[0]]
 
 
-async def test_an_asset_not_yet_there_has_nothing_in_it(estate: Estate) -> None:
-    """It is listed, for lists know no time, and not found on lookup, nor anything below."""
-    holder = _asset(estate, "2024-06-01T00:00:00Z")
+async def test_an_asset_not_yet_there_is_neither_listed_nor_found(estate: Estate) -> None:
+    """From the second it was created in, it is both."""
+    estate.demo.set_switches(max_page_limit=3)
+    made = [_asset(estate, f"2024-06-{day:02}T00:00:00Z") for day in range(1, 9)]
     async with estate.mounted() as mounted:
+        for day in (0, 1, 5, 8):
+            directory = f"as-of/2024-06-{day:02}/assets" if day else "as-of/2024-05-31/assets"
+            there, later = made[:day], made[day:]
+            assert await ls(mounted.fs, directory) == [one.asset for one in reversed(there)]
+            for holder in there:
+                assert (await stat(mounted.fs, f"{directory}/{holder.asset}/events")).is_directory
+            for holder in later:
+                for name in ("", "/asset.json", "/events", "/SHA256SUMS", f"/{ASSET}"):
+                    with pytest.raises(NotFound):
+                        await stat(mounted.fs, f"{directory}/{holder.asset}{name}")
+
+
+async def test_an_asset_that_may_not_be_seen_is_listed_as_of_any_time(estate: Estate) -> None:
+    """Whether it existed then is not known, and not taken for no."""
+    denied, seen = (_asset(estate, "2023-01-01T00:00:00Z") for _ in range(2))
+    async with estate.mounted() as mounted:
+        assert len(await ls(mounted.fs, "assets")) == 2
+        estate.demo.edit_asset(denied.asset, deny=True)
         directory = "as-of/2024-05-01/assets"
-        (entry,) = await entries(mounted.fs, directory)
-        assert entry.name == holder.asset
-        assert mounted.fs.listed_attrs(entry).size_bytes is None
-        for name in ("", "/asset.json", "/events", "/SHA256SUMS", f"/{ASSET}"):
-            with pytest.raises(NotFound):
-                await stat(mounted.fs, f"{directory}/{holder.asset}{name}")
+        assert set(await ls(mounted.fs, directory)) == {denied.asset, seen.asset}
+        with pytest.raises(Denied):
+            await ls(mounted.fs, f"{directory}/{denied.asset}")
+
+
+@pytest.mark.usefixtures("quick_retries")
+@pytest.mark.parametrize(("status", "error"), [(500, BadReply), (401, Unauthenticated)])
+async def test_a_past_that_cannot_be_asked_for_makes_no_short_listing(
+    estate: Estate, status: int, error: type[Exception]
+) -> None:
+    """It is an error, up to which all has been listed; asked again, it is whole."""
+    made = [_asset(estate, "2023-01-01T00:00:00Z") for _ in range(5)]
+    async with estate.mounted(negative_ttl_s=0) as mounted:
+        estate.demo.fail_next(path_regex=f"{made[2].asset}$", status=status, times=200)
+        fh = await mounted.fs.opendir((await stat(mounted.fs, "as-of/2024-05-01/assets")).ino)
+        listed = mounted.fs.entries(fh)
+        names: list[str] = []
+
+        async def go_on() -> None:
+            while (entry := await listed.wait(len(names))) is not None:
+                names.append(entry.name)
+
+        with pytest.raises(error):
+            await go_on()
+        assert len(names) == 2
+        await estate.reset()
+        await go_on()
+        assert names == [one.asset for one in reversed(made)]
+
+
+async def test_a_past_listing_asks_for_each_asset_once(estate: Estate) -> None:
+    """What existed at a time that is past is known for good, and what did not for a while."""
+    made = [_asset(estate, f"202{3 + number % 2}-06-01T00:00:00Z") for number in range(80)]
+    async with estate.mounted(negative_ttl_s=0) as mounted:
+        for _ in range(2):
+            names = await ls(mounted.fs, "as-of/2024-05-01/assets")
+            assert names == [one.asset for one in reversed(made[::2])]
+        for name in names:
+            await stat(mounted.fs, f"as-of/2024-05-01/assets/{name}/asset.json")
+        assert len(await _asked(estate)) == len(made)
+        await mounted.fs.refresh("")
+        assert await ls(mounted.fs, "as-of/2024-05-01/assets") == names
+        assert len(await _asked(estate)) == len(made) + len(made[1::2])
+
+
+@pytest.mark.usefixtures("quick_retries")
+async def test_a_past_listing_stays_while_the_server_is_in_trouble(estate: Estate) -> None:
+    """As long as any other; what was never asked for is an error then."""
+    early, later = (_asset(estate, f"202{year}-06-01T00:00:00Z") for year in (3, 4))
+    directory, other = "as-of/2024-05-01/assets", "as-of/2024-05-02/assets"
+    for stale_ok_s in (3600, 0):
+        async with estate.mounted(
+            metadata_ttl_s=0, negative_ttl_s=0, stale_ok_s=stale_ok_s
+        ) as mounted:
+            assert await ls(mounted.fs, directory) == [early.asset]
+            estate.demo.fail_next(status=500, times=10_000)
+            if stale_ok_s:
+                assert await ls(mounted.fs, directory) == [early.asset]
+                with pytest.raises(NotFound):
+                    await stat(mounted.fs, f"{directory}/{later.asset}")
+            for path in (other,) if stale_ok_s else (directory, other):
+                with pytest.raises(BadReply):
+                    await ls(mounted.fs, path)
+            await estate.reset()
 
 
 async def test_records_of_all_times_are_files_of_their_own(estate: Estate) -> None:

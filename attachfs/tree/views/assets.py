@@ -1,9 +1,9 @@
 """The view `assets/`: everything under its UUIDs."""
 
 from attachfs.archive.identities import Holder, is_uuid
-from attachfs.errors import NotFound
+from attachfs.errors import Denied, NotFound, Unauthenticated
 from attachfs.tree.holders import HolderDirectory
-from attachfs.tree.listed import ListedEntries
+from attachfs.tree.listed import ChosenEntries, ListedEntries
 from attachfs.tree.nodes import Entries, Entry, Node, ViewDirectory
 from attachfs.tree.places import Place
 
@@ -11,8 +11,8 @@ from attachfs.tree.places import Place
 class AssetsDirectory(ViewDirectory):
     """List all assets; any other that the token may see is there by name.
 
-    As-of a time, today's are listed: the archive's list knows no time. Who was not there shows on
-    lookup.
+    The archive's list knows no time. As-of a time, each asset of today's list is asked for as of
+    then, and those that did not exist are left out.
     """
 
     __slots__ = ()
@@ -25,7 +25,10 @@ class AssetsDirectory(ViewDirectory):
 
     async def entries(self) -> Entries:
         """Return the assets; raises `Denied` where the token may not list them."""
-        return ListedEntries(await self.estate.catalog.assets(), self._make, self._fetch)
+        listing = await self.estate.catalog.assets()
+        if self.place.view.time is not None:
+            return ChosenEntries(listing, self._choose)
+        return ListedEntries(listing, self._make, self._fetch)
 
     def entries_left_s(self) -> float:
         """Return for how many seconds the kernel may believe the names of assets."""
@@ -43,6 +46,19 @@ class AssetsDirectory(ViewDirectory):
     def _make(self, uuid: str) -> Entry | None:
         name = self.name_of(uuid)
         return None if name is None else Entry(name, self.asset(uuid))
+
+    async def _choose(self, uuid: str) -> Entry | None:
+        """Return an asset that existed then; one that may not be seen is there, and refused."""
+        asset = self.asset(uuid)
+        try:
+            await asset.place.record(self.estate.catalog)
+        except NotFound:
+            return None
+        except Unauthenticated:
+            raise
+        except Denied:
+            pass
+        return Entry(uuid, asset)
 
     async def _fetch(self, uuid: str) -> Entry:
         return Entry(uuid, self.asset(uuid))
