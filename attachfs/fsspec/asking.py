@@ -11,7 +11,7 @@ from attachfs.archive.models import Info
 from attachfs.audit.look import kind_of
 from attachfs.audit.reading import STEP_BYTES
 from attachfs.audit.walking import below
-from attachfs.errors import AttachfsError, IsADirectory
+from attachfs.errors import AttachfsError, Denied, IsADirectory, NotFound, Unauthenticated
 from attachfs.tree.attrs import Attrs
 from attachfs.tree.files import InfoFile
 from attachfs.tree.filesystem import FileSystem
@@ -42,44 +42,94 @@ async def describe(fs: FileSystem, path: str) -> Details:
     return await _described(path, await fs.find(path))
 
 
-async def entries(fs: FileSystem, path: str, *, sizes: bool) -> list[Details]:
-    """Return the details of all that is in a directory, of a file its own.
+async def entries(
+    fs: FileSystem, path: str, *, sizes: bool
+) -> tuple[list[Details], AttachfsError | None]:
+    """Return the details of everything in a directory; for a file, its own.
 
-    Without `sizes`, those that are not known are None, and nobody is asked for them.
+    The second value is why entries may be missing that the token may not see, None where none
+    are. With `sizes`, entries that no longer exist are left out, and a size is None only where the
+    token may not know it. Without, unknown sizes are None and cost no request. Raises where the
+    directory or any of its entries cannot be known.
     """
     node = await fs.find(path)
     if not isinstance(node, Directory):
-        return [await _described(path, node)]
+        return [await _described(path, node)], None
     await node.attrs()  # it may turn out not to exist
-    return [details for _, details in await _inside(path, node, sizes=sizes)]
+    inside, withheld = await _inside(path, node, sizes=sizes)
+    return [details for _, details in inside], withheld
 
 
 async def everything(
     fs: FileSystem, path: str, *, max_depth: int | None, sizes: bool
 ) -> list[Details]:
-    """Return the details of all that is below a directory, in no order; of a file its own.
+    """Return the details of everything below a directory, in no order; for a file, its own.
 
     `max_depth` is the number of levels to look into, None for all; `sizes` is as for `entries`.
+    Directories that turn out not to exist are left out, with all below them. Raises `NotFound`
+    where the path itself does not exist, and the error of any directory that cannot be known:
+    the answer is complete, or it is an error.
     """
     node = await fs.find(path)
     if not isinstance(node, Directory):
         return [await _described(path, node)]
     await node.attrs()
-    found: list[Details] = []
-    limiter = trio.CapacityLimiter(_AT_ONCE)
+    return await _Tree(sizes=sizes).below(path, node, max_depth)
 
-    async def visit(path: str, directory: Directory, levels: int | None) -> None:
-        async with limiter:
-            inside = await _inside(path, directory, sizes=sizes)
-        found.extend(details for _, details in inside)
+
+class _Tree:
+    """Collect what is below a directory, many directories at a time."""
+
+    def __init__(self, *, sizes: bool) -> None:
+        self._sizes = sizes
+        self._limiter = trio.CapacityLimiter(_AT_ONCE)
+        self._found: list[Details] = []
+        self._gone: set[str] = set()
+
+    async def below(self, path: str, directory: Directory, levels: int | None) -> list[Details]:
+        """Return the details; raises `NotFound` where the directory itself is gone by now."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._visit, nursery, ((path, directory),), levels)
+        if path in self._gone:
+            raise NotFound(f"{path!r} is gone")
+        if not self._gone:
+            return self._found
+        return [details for details in self._found if not self._is_gone(details["name"])]
+
+    async def _visit(
+        self, nursery: trio.Nursery, way: tuple[tuple[str, Directory], ...], levels: int | None
+    ) -> None:
+        """Look into the last directory of the way to it."""
+        path, directory = way[-1]
+        try:
+            async with self._limiter:
+                inside, withheld = await _inside(path, directory, sizes=self._sizes)
+        except NotFound:
+            self._gone.add(path)
+            await self._look_again(way[:-1])
+            return
+        if withheld is not None:
+            raise withheld
+        self._found.extend(details for _, details in inside)
         levels = None if levels is None else levels - 1
         for entry, details in inside:
             if isinstance(entry.node, Directory) and levels != 0:
-                nursery.start_soon(visit, details["name"], entry.node, levels)
+                further = (*way, (details["name"], entry.node))
+                nursery.start_soon(self._visit, nursery, further, levels)
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(visit, path, node, max_depth)
-    return found
+    async def _look_again(self, way: Sequence[tuple[str, Directory]]) -> None:
+        """Leave out the directories around one that is gone where they are gone, too."""
+        for path, directory in reversed(way):
+            try:
+                await directory.attrs()
+            except NotFound:
+                self._gone.add(path)
+            else:
+                return
+
+    def _is_gone(self, path: str) -> bool:
+        parts = path.split("/")
+        return any("/".join(parts[:length]) in self._gone for length in range(1, len(parts) + 1))
 
 
 async def opened(fs: FileSystem, path: str) -> Handle:
@@ -127,20 +177,31 @@ async def parts(
     return await _each([partial(one, *args) for args in wanted])
 
 
-async def _inside(path: str, directory: Directory, *, sizes: bool) -> list[tuple[Entry, Details]]:
-    """Return the entries of a directory with their details, in its order."""
+async def _inside(
+    path: str, directory: Directory, *, sizes: bool
+) -> tuple[list[tuple[Entry, Details]], AttachfsError | None]:
+    """Return the entries of a directory with their details, in its order; as `entries` does."""
     listing = await directory.entries()
     found: list[Entry] = []
     while (entry := await listing.wait(len(found))) is not None:
         found.append(entry)
 
-    async def look(entry: Entry) -> Details:
+    async def look(entry: Entry) -> Details | None:
         attrs = entry.attrs or entry.node.listed_attrs()
         if sizes and (attrs.size_bytes is None or attrs.attr_ttl_s == 0):
-            attrs = await entry.node.attrs()
+            try:
+                attrs = await entry.node.attrs()
+            except NotFound:
+                return None
+            except Unauthenticated:
+                raise
+            except Denied:  # it exists: the record names it
+                attrs = attrs._replace(size_bytes=None)
         return _details(below(path, entry.name), entry.node, attrs)
 
-    return list(zip(found, await _each([partial(look, entry) for entry in found]), strict=True))
+    details = await _each([partial(look, entry) for entry in found])
+    inside = [(entry, one) for entry, one in zip(found, details, strict=True) if one is not None]
+    return inside, listing.withheld
 
 
 async def _each(asks: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:

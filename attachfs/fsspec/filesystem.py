@@ -14,7 +14,15 @@ from fsspec.spec import AbstractFileSystem
 from fsspec.utils import isfilelike, tokenize
 
 from attachfs.access.portal import Portal, portal
-from attachfs.errors import AttachfsError, IsADirectory
+from attachfs.errors import (
+    AttachfsError,
+    Denied,
+    IsADirectory,
+    Mismatch,
+    NotFound,
+    Stale,
+    Unauthenticated,
+)
 from attachfs.fsspec import asking
 from attachfs.fsspec.asking import Details
 from attachfs.fsspec.failures import failure, failures
@@ -78,11 +86,18 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
     def ls(self, path: str, detail: bool = True, **options: Any) -> Any:  # noqa: FBT001, FBT002
         """Return what is in a directory, by name, of a file its own; raises `OSError`.
 
-        With `detail`, `info` of each, as far as the listing knows: of attachments no `/info`.
+        With `detail`, `info` of each, as far as the listing knows: of attachments no `/info`. What
+        no longer exists is left out; a size that the token may not know is None.
         """
         sizes = options.get("sizes", detail)
         path = self._strip_protocol(path)
-        found = sorted(self._ask(asking.entries, path, sizes=sizes), key=_name)
+        details, withheld = self._ask(asking.entries, path, sizes=sizes)
+        if withheld is not None:
+            error, on_error = failure(withheld, path), options.get("on_error_below")
+            if not callable(on_error):
+                raise error from withheld
+            on_error(error)
+        found = sorted(details, key=_name)
         return found if detail else [details["name"] for details in found]
 
     def info(self, path: str, **_: Any) -> Details:
@@ -113,7 +128,11 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         detail: bool = False,  # noqa: FBT001, FBT002
         **options: Any,
     ) -> Any:
-        """Return all files below a path, many directories looked into at a time."""
+        """Return all files below a path, many directories looked into at a time.
+
+        What no longer exists is left out. Raises `OSError` where anything below cannot be known:
+        the server is away or in trouble, or a directory may not be seen.
+        """
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
         path = self._strip_protocol(path)
@@ -142,8 +161,9 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
     ) -> Iterator[Any]:
         """Yield directories, their directories and files; sizes only in detail.
 
-        `on_error` is for all directories, where fsspec's own walk has it for the first alone; and
-        what is omitted is what is not there, or may not be seen: a server that is away is an error.
+        `on_error` is for all directories, where fsspec's own walk has it for the first alone. With
+        "omit", what does not exist and directories that may not be seen are left out; anything
+        else that cannot be known, as with a server that is away, is still an error.
         """
         if on_error == "omit":
             on_error = _omit
@@ -155,6 +175,30 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         """Return the paths that match a pattern; sizes are asked for only in detail."""
         options.setdefault("sizes", options.get("detail", False))
         return super().glob(path, maxdepth=maxdepth, **options)
+
+    def du(
+        self,
+        path: str,
+        total: bool = True,  # noqa: FBT001, FBT002 - fsspec's signature
+        maxdepth: int | None = None,
+        withdirs: bool = False,  # noqa: FBT001, FBT002
+        **options: Any,
+    ) -> Any:
+        """Return the bytes of all files below a path, together or by path.
+
+        Directories count as 0 bytes. Raises as `find`, and `PermissionError` where the size of a
+        file may not be known.
+        """
+        options = {**options, "sizes": True}
+        found = self.find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, **options)
+        sizes = {name: details["size"] for name, details in found.items()}
+        for name, size_bytes in sizes.items():
+            if size_bytes is None:
+                raise failure(Denied("this token may not know its size"), name)
+        root = self._strip_protocol(path)
+        if withdirs and not root:
+            sizes[root] = 0
+        return sum(sizes.values()) if total else sizes
 
     def checksum(self, path: str) -> int:
         """Return the SHA-256 that was recorded, as a number; what fsspec has for all else."""
@@ -183,7 +227,11 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         end: int | None = None,
         **options: Any,
     ) -> Any:
-        """Return the bytes of files, many fetched at a time; one alone as they are, else a dict."""
+        """Return the bytes of files, many fetched at a time; one alone as they are, else a dict.
+
+        A file that was found by a pattern or in a directory, and is gone by now, is left out.
+        """
+        named = self._named(path)
         paths = self.expand_path(path, recursive=recursive, **options)
         if not isinstance(path, list) and paths == [self._strip_protocol(path)]:
             return self.cat_file(paths[0], start, end)
@@ -193,6 +241,7 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
             for path, result in zip(paths, results, strict=True)
             if not (on_error == "omit" and isinstance(result, AttachfsError))
             and not (recursive and isinstance(result, IsADirectory))
+            and not (path not in named and isinstance(result, NotFound))
         }
 
     def cat_ranges(
@@ -225,7 +274,13 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         maxdepth: int | None = None,
         **options: Any,
     ) -> None:
-        """Copy files to this machine, many at a time; a file that fails is not left there."""
+        """Copy files to this machine, many at a time; a file that fails is not left there.
+
+        A file that was found by a pattern or in a directory, and is gone by now, is left out. One
+        that may not be read, or whose bytes are wrong, does not keep the others from being copied:
+        the first such error is raised at the end. Any other error ends the copying.
+        """
+        named = self._named(rpath)
         rpath, lpath = self._told_apart(rpath, lpath)
         jobs: list[tuple[str, Any]] = []
         super().get(
@@ -242,15 +297,24 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
                 self.get_file(rpath, lpath, callback=child, **options)
 
         callback.set_size(len(jobs))
+        failed: OSError | None = None
         with ThreadPoolExecutor(_COPIES, thread_name_prefix="attachfs-get") as pool:
-            copies = [pool.submit(copy, *job) for job in jobs]
+            copies = [(job[0], pool.submit(copy, *job)) for job in jobs]
             try:
-                for done in copies:
-                    done.result()
+                for path, done in copies:
+                    try:
+                        done.result()
+                    except OSError as error:
+                        if not _is_of_one_file(error):
+                            raise
+                        is_gone = isinstance(error.__cause__, NotFound) and path not in named
+                        failed = failed or (None if is_gone else error)
                     callback.relative_update()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        if failed is not None:
+            raise failed
 
     def get_file(
         self,
@@ -294,6 +358,12 @@ class ArchivistFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         return ArchivistFile(
             self, path, block_size=block_size, cache_options=cache_options, **options
         )
+
+    def _named(self, paths: Any) -> set[str]:
+        """Return the paths that the caller named one by one, without those of patterns."""
+        named = self._strip_protocol(paths)
+        named = [named] if isinstance(named, str) else named
+        return {path for path in named if not has_magic(path)}
 
     def _told_apart(self, rpath: Any, lpath: Any) -> tuple[Any, Any]:
         """Have a directory of the root keep its name where it is copied into another directory.
@@ -360,5 +430,14 @@ def _answer(result: bytes | AttachfsError, path: str, on_error: str) -> bytes | 
 
 def _omit(error: OSError) -> None:
     """Take what a walk leaves out; raise what tells nothing of what there is."""
-    if not isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
+    is_known = isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError)
+    if not is_known or isinstance(error.__cause__, Unauthenticated):
         raise error
+
+
+def _is_of_one_file(error: OSError) -> bool:
+    """Return whether an error says nothing of other files: the next one may be read."""
+    cause = error.__cause__
+    if isinstance(cause, Unauthenticated):
+        return False
+    return isinstance(cause, Denied | Mismatch | NotFound | Stale)
