@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from attachfs.cli.mounts import UntouchedPath, complete_mountpoint
+from attachfs.cli.output import complain
 
 
 @click.command("umount")
@@ -20,8 +21,7 @@ def command(*, mountpoint: Path) -> None:
 
     target = absolute(mountpoint)
     if unmount(target):
-        click.echo(
-            f"attachfs: note: the mount on {target} did not answer while programs used it; it is "
-            "detached, and they wait until its process has ended",
-            err=True,
+        complain(
+            f"note: the mount on {target} did not answer while programs used it; it is detached, "
+            "and they wait until its process has ended"
         )

@@ -173,7 +173,7 @@ def _at_once(
         for number, finding in enumerate(findings):
             findings[number] = settled(finding, bad)
             if not as_json and findings[number].verdict is not finding.verdict:
-                click.echo(_line(work, findings[number]))
+                say(_line(work, findings[number]))
     report = Report(
         archive=begun[0].archive,
         paths=work.paths,
@@ -275,7 +275,7 @@ def _verify(
 
 def _line(work: "Worker", finding: "Finding") -> str:
     path = work.shown(finding.path)
-    return f"{finding.verdict}: {path}: {printable(finding.reason)}"
+    return f"{finding.verdict}: {path}: {finding.reason}"
 
 
 def _now() -> str:
