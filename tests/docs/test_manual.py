@@ -81,6 +81,20 @@ def test_a_page_is_well_formed(page: str) -> None:
     assert file.read_text().isascii()
 
 
+@pytest.mark.parametrize(
+    ("page", "parts"),
+    [
+        ("attachfs.1", ["synopsis", "commands", "options", "exits", "errnos", "variables"]),
+        ("attachfs.toml.5", ["keys"]),
+    ],
+)
+def test_what_follows_from_the_program_is_made(page: str, parts: list[str]) -> None:
+    """Each part of a page is marked, or `scripts/manual` would leave it as it is."""
+    text = (ROOT / "docs/man" / page).read_text()
+    marked = re.findall(r'^\.\\" Made by scripts/manual: (\w+)$|^\.\\" End$', text, re.MULTILINE)
+    assert marked == [word for part in parts for word in (part, "")]
+
+
 def test_every_command_and_option_is_in_the_manual() -> None:
     """With its own sentence, and its variable where it has one."""
     text = _rendered("attachfs.1")
