@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import click
 
+FILE: Final = click.Path(path_type=Path, dir_okay=False)
 TMPFS: Final = Path("/dev/shm")  # noqa: S108 - in memory: no disk is measured
 _START_S: Final = 60.0
 _END_S: Final = 30.0
@@ -49,17 +50,10 @@ def elapsed_s(
     Raises `MeasurementError` where it fails.
     """
     words = list(map(str, command))
+    ends: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     with output.open("wb") as printed:
         begin_s = time.perf_counter()
-        done = subprocess.run(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=printed,
-            stderr=subprocess.PIPE,
-            cwd=cwd,
-            env=env,
-            check=False,
-        )
+        done = subprocess.run(words, stdout=printed, **ends, cwd=cwd, env=env, check=False)
         took_s = time.perf_counter() - begin_s
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()[-_SHOWN_CHARACTERS:]
@@ -77,21 +71,11 @@ def printed_s(
         return took_s, output.read().decode().split("\n")[:-1]
 
 
-def found(program: str) -> str:
-    """Return the path of a program; raises `MeasurementError` where it is not installed."""
-    path = shutil.which(program)
-    if path is None:
-        raise MeasurementError(f"{program} is not installed: scripts/setup bench")
-    return path
-
-
 def compiled(name: str, into: Path) -> Path:
     """Compile one of the C programs of this package and return its path."""
-    libraries: list[str] = []
-    if name == "floor":
-        libraries = printed_s("pkg-config", "--cflags", "--libs", "fuse3")[1][0].split()
+    libraries = printed_s("pkg-config", "--cflags", "--libs", "fuse3")[1][0].split()
     source, target = Path(__file__).with_name("c") / f"{name}.c", into / name
-    elapsed_s("cc", "-O2", "-Wall", "-Wextra", "-pthread", "-o", target, source, *libraries)
+    elapsed_s("cc", "-O2", "-Wall", "-Wextra", "-o", target, source, *libraries)
     return target
 
 
@@ -104,6 +88,8 @@ def started(
     Raises `MeasurementError`, with the end of its log, where it does not get ready.
     """
     words = list(map(str, command))
+    if shutil.which(words[0]) is None:
+        raise MeasurementError(f"{words[0]} is not installed: scripts/setup bench")
     with log.open("ab") as output:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
@@ -122,12 +108,11 @@ def started(
 def stop(process: subprocess.Popen[bytes], within_s: float = _END_S) -> int | None:
     """End a process by SIGTERM; returns its exit status, None where it had to be killed."""
     process.terminate()
-    try:
+    with suppress(subprocess.TimeoutExpired):
         return process.wait(within_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        return None
+    process.kill()
+    process.wait()
+    return None
 
 
 def tail(log: Path) -> str:

@@ -1,17 +1,21 @@
 """nginx in the API's shape, plain and over TLS, and a network of 50 ms before it."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import trustme
 
-from harness.processes import compiled, found, started
+from harness.delay import delay
+from harness.processes import started, worker
 from tests.support.ports import answers, free_port
 
 _ROUND_TRIP_MS: Final = 50
+_URL: Final = "http://127.0.0.1:{}"
+_DELAYED: Final = ("files", "listed", "walked")
+_PATIENCE_S: Final = 60.0
 
 # Below the root of a port: pages by their tokens, records, /info and bytes (benchmarks.data).
 _CONFIG: Final = """\
@@ -35,13 +39,13 @@ http {{
     scgi_temp_path {work}/scgi;
     ssl_certificate {work}/cert.pem;
     ssl_certificate_key {work}/cert.pem;
-    map $server_port $root {{ default {files}; {listed} {listed_root}; {walked} {walked_root}; }}
+    map $server_port $root {{ default {root}; {listed} {listed_root}; {walked} {walked_root}; }}
     map $server_port $is_counted {{ default 0; {listed} 1; {walked} 1; }}
     map $server_port $bytes_per_s {{ default 0; {slow} 50000000; }}
     map $arg_page_size $first_page {{ default first; 1 single; }}
     map $arg_page_token $page {{ default $arg_page_token; "" $first_page; }}
     server {{
-        listen 127.0.0.1:{plain};
+        listen 127.0.0.1:{files};
         listen 127.0.0.1:{tls} ssl;
         listen 127.0.0.1:{slow};
         listen 127.0.0.1:{listed};
@@ -60,7 +64,7 @@ http {{
         location /files/ {{
             default_type application/octet-stream;
             autoindex on;
-            alias {files}/bytes/;
+            alias {root}/bytes/;
         }}
     }}
 }}
@@ -86,11 +90,11 @@ class Servers:
     """One nginx: the files also over TLS and at 50 MB/s, and the archives to list and to walk."""
 
     files: Server
+    listed: Server
+    walked: Server
     tls: str
     slow: str
     certificate: Path
-    listed: Server
-    walked: Server
 
 
 @contextmanager
@@ -102,46 +106,26 @@ def serving(files: Path, listed: Path, walked: Path, work: Path) -> Iterator[Ser
     authority.cert_pem.write_to_path(certificate)
     issued = authority.issue_cert("127.0.0.1", "localhost")
     issued.private_key_and_cert_chain_pem.write_to_path(work / "cert.pem")
-    names = ("plain", "tls", "slow", "listed", "walked")
+    names = ("files", "tls", "slow", "listed", "walked")
     ports = {name: free_port() for name in names}
     user = "user root;" if files.owner() == "root" else ""
-    roots = {"files": files, "listed_root": listed, "walked_root": walked}
+    roots = {"root": files, "listed_root": listed, "walked_root": walked}
     config = work / "nginx.conf"
     config.write_text(_CONFIG.format(work=work, user=user, **roots, **ports))
-    with ExitStack() as stack:
-        nginx = [found("nginx"), "-c", config, "-p", work]
-        start = started(nginx, log=work / "start.log", ready=lambda: answers(ports["plain"]))
-        stack.enter_context(start)
-        delay = compiled("delay", work)
-
-        def server(name: str) -> Server:
-            near = ports[name]
-            far = stack.enter_context(_delayed(delay, near))
-            return Server(near, _url(near), _url(far), log)
-
-        yield Servers(
-            files=server("plain"),
-            tls=f"https://127.0.0.1:{ports['tls']}",
-            slow=_url(ports["slow"]),
-            certificate=certificate,
-            listed=server("listed"),
-            walked=server("walked"),
-        )
+    nginx = ("nginx", "-c", config, "-p", work)
+    with (
+        started(nginx, log=work / "start.log", ready=lambda: answers(ports["files"])),
+        worker(delay, [ports[name] for name in _DELAYED], _ROUND_TRIP_MS) as network,
+    ):
+        urls = {name: _URL.format(port) for name, port in ports.items()}
+        archives = {
+            name: Server(ports[name], urls[name], _URL.format(far), log)
+            for name, far in zip(_DELAYED, network.receive(_PATIENCE_S), strict=True)
+        }
+        tls = urls["tls"].replace("http", "https")
+        yield Servers(tls=tls, slow=urls["slow"], certificate=certificate, **archives)
 
 
 def round_trips(took_s: float) -> float:
     """Return how many round trips of the delayed network take that long."""
     return took_s * 1e3 / _ROUND_TRIP_MS
-
-
-@contextmanager
-def _delayed(program: Path, port: int) -> Iterator[int]:
-    """Serve a port with 50 ms round trips on the port that is yielded."""
-    far = free_port()
-    command = [program, str(far), str(port), str(_ROUND_TRIP_MS)]
-    with started(command, log=program.with_suffix(".log"), ready=lambda: answers(far)):
-        yield far
-
-
-def _url(port: int) -> str:
-    return f"http://127.0.0.1:{port}"
