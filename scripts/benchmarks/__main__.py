@@ -4,34 +4,24 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
 
 import click
 import platformdirs
 
 from benchmarks import report
-from benchmarks.bench import Bench, Row
+from benchmarks.bench import Bench
 from benchmarks.data import Data
 from benchmarks.rows import ROWS
-from harness.processes import MeasurementError, drop_settings
+from harness.processes import FILE, MeasurementError, drop_settings
+from harness.rows import Row, told
 from harness.servers import serving
 
-_QUICK_RUNS: Final = 1
-_RUNS: Final = 7
 
-
-@click.command()
+@click.command(context_settings={"show_default": True})
 @click.argument("rows", nargs=-1, type=click.Choice(list(ROWS)))
 @click.option("--quick", is_flag=True, help="Fewer runs and smaller files: about three minutes.")
 @click.option("--runs", type=click.IntRange(min=1), help="How often each contender runs.")
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("bench.json"),
-    show_default=True,
-    help="Where all figures go.",
-)
+@click.option("--json", "json_file", type=FILE, default="bench.json", help="Where all figures go.")
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
@@ -41,18 +31,16 @@ def main(
     rows: tuple[str, ...], *, quick: bool, runs: int | None, json_file: Path, data_dir: Path | None
 ) -> None:
     """Measure attachfs and its peers, side by side: all ROWS, or those named."""
-    data = Data(
-        (data_dir or platformdirs.user_cache_path("attachfs-bench")).absolute(), quick=quick
-    )
+    data_dir = data_dir or platformdirs.user_cache_path("attachfs-bench")
+    data = Data(data_dir.absolute(), quick=quick)
     data.make()
-    runs = runs or (_QUICK_RUNS if quick else _RUNS)
     measured: list[Row] = []
     failed = False
     with tempfile.TemporaryDirectory(prefix="attachfs-bench-", dir="/var/tmp") as directory:
         work = Path(directory)
         work.chmod(0o755)
         with serving(data.root, data.listed.root, data.walked.root, work) as servers:
-            bench = Bench(data, servers, work, runs, quick)
+            bench = Bench(data, servers, work, runs or (1 if quick else 7), quick)
             for name in rows or ROWS:
                 begin_s = time.monotonic()
                 try:
@@ -61,7 +49,7 @@ def main(
                     failed = True
                     click.echo(f"{name}: {error}", err=True)
                 click.echo(f"{name}: {time.monotonic() - begin_s:.0f} s", err=True)
-    click.echo(report.told(measured))
+    click.echo(told(measured))
     report.write(measured, json_file)
     sys.exit(1 if failed else 0)
 

@@ -2,52 +2,28 @@
 
 import mmap
 import os
-import shutil
-import statistics
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from filecmp import cmpfiles
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Final
 
-from benchmarks.data import Blob, Data
+from benchmarks.data import MIB, Blob, Data
+from harness.gauges import memory_bytes
 from harness.mounts import Access, Mount, mounted, mounted_archive
-from harness.processes import MeasurementError, compiled, elapsed_s
-from harness.servers import Servers
+from harness.processes import TMPFS, MeasurementError, compiled, elapsed_s, printed_s
+from harness.rows import Contenders, Limit, Row, alternate
+from harness.servers import Server, Servers
 
 TOKEN: Final = "benchmark.only.token"  # noqa: S105 - the server takes any
 RCLONE: Final = str(Path(sys.executable).with_name("rclone"))
 _WARM_BYTES: Final = 768 * 1024 * 1024
 _FEW_RUNS: Final = 3
 
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """What a row shall reach: at most `most` times the figure of `peer`; without one, `most`."""
-
-    most: float
-    peer: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of the table: the figures of each contender, attachfs first, in `unit`."""
-
-    name: str
-    workload: str
-    unit: str
-    figures: dict[str, list[float]]
-    limits: Sequence[Limit] = ()
-
-    def median(self, contender: str = "attachfs") -> float:
-        """Return the median figure of a contender."""
-        return statistics.median(self.figures[contender])
-
-    def reached(self, limit: Limit) -> float:
-        """Return what a limit is held against: a ratio, or the figure itself."""
-        return self.median() / (1 if limit.peer is None else self.median(limit.peer))
+Mounting = Callable[[], AbstractContextManager[Mount]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +35,6 @@ class Bench:
     work: Path
     runs: int
     quick: bool
-    _serial: Iterator[int] = field(default_factory=count)
-
-    @property
-    def few_runs(self) -> int:
-        """How often to run what takes ten seconds and more."""
-        return min(self.runs, _FEW_RUNS)
 
     @property
     def small(self) -> list[Blob]:
@@ -72,74 +42,77 @@ class Bench:
         return self.data.few if self.quick else self.data.small
 
     @property
-    def token_file(self) -> Path:
-        """A file with the token."""
-        file = self.work / "token"
-        if not file.exists():
-            file.touch(mode=0o600)
-            file.write_text(f"Authorization: Bearer {TOKEN}\n")
-        return file
+    def large(self) -> Blob:
+        """The blob of 1 GiB, or that of 256 MiB where it is `quick`."""
+        return self.data.big if self.quick else self.data.huge
 
     def compare(
         self,
         name: str,
         workload: str,
         unit: str,
-        contenders: Mapping[str, Callable[[], float]],
+        contenders: Contenders,
         *limits: Limit,
-        runs: int | None = None,
+        runs: int = 0,
         warmups: int = 1,
+        few: bool = False,
         slow: bool = False,
     ) -> Row:
         """Run contenders, each of which returns its figure, in turn, and return their row.
 
-        `slow` ones take ten seconds and more: few runs, and none to warm up.
+        At least `runs` times, or at most three where `few` are enough. `slow` ones take ten
+        seconds and more: few runs, and none to warm up.
         """
-        runs, warmups = (self.few_runs, 0) if slow else (runs or self.runs, warmups)
-        figures = alternate(contenders, runs=runs, warmups=warmups)
+        runs = min(self.runs, _FEW_RUNS) if few or slow else max(self.runs, runs)
+        figures = alternate(contenders, runs=runs, warmups=0 if slow else warmups)
         return Row(name, workload, unit, figures, limits)
 
     def access(self, url: str) -> Access:
         """Return what gives access to one of the servers."""
         certificate = self.servers.certificate if url.startswith("https") else None
-        return Access(url, self.token_file, certificate)
+        token_file = self.work / "token"
+        if not token_file.exists():
+            token_file.touch(mode=0o600)
+            token_file.write_text(f"Authorization: Bearer {TOKEN}\n")
+        return Access(url, token_file, certificate)
 
     def fresh(self, name: str) -> Path:
         """Return a new, empty directory."""
-        path = self.work / f"{name}-{next(self._serial)}"
-        path.mkdir()
-        return path
+        return Path(mkdtemp(prefix=f"{name}-", dir=self.work))
+
+    @contextmanager
+    def scratch(self, name: str = "cache") -> Iterator[Path]:
+        """Offer a new directory, which is removed after the block."""
+        with TemporaryDirectory(prefix=f"{name}-", dir=self.work) as directory:
+            yield Path(directory)
 
     @contextmanager
     def attachfs(
         self, url: str, *options: str, cache: Path | None = None, core: int | None = None
     ) -> Iterator[Mount]:
         """Mount an archive; without `cache`, its cache directory is removed at the end."""
-        directory = cache or self.fresh("cache")
-        mountpoint = self.fresh("attachfs")
-        try:
-            with mounted_archive(
-                self.access(url), mountpoint, *options, cache=directory, prefix=_pinned(core)
-            ) as mount:
-                yield mount
-        finally:
-            if cache is None:
-                remove(directory)
+        access, mountpoint, prefix = self.access(url), self.fresh("attachfs"), _pinned(core)
+        with (
+            nullcontext(cache) if cache else self.scratch() as directory,
+            mounted_archive(access, mountpoint, *options, cache=directory, prefix=prefix) as mount,
+        ):
+            yield mount
 
     @contextmanager
     def rclone(self, url: str, *, cache_mode: str = "off") -> Iterator[Mount]:
-        """Mount the same files through rclone's HTTP backend; its cache is empty."""
-        mountpoint, cache = self.fresh("rclone"), self.fresh("rclone-cache")
+        """Mount the same files through rclone's HTTP backend; its cache is empty.
+
+        As in a mount of attachfs, they are in `assets`: that is where it is mounted.
+        """
+        root = self.fresh("rclone")
+        (mountpoint := root / "assets").mkdir()
         command = [
             *(RCLONE, "mount", ":http:", mountpoint, f"--http-url={url}/files/"),
             *("--read-only", "--config", "", f"--vfs-cache-mode={cache_mode}"),
-            *("--cache-dir", cache, "--ca-cert", self.servers.certificate),
+            *("--ca-cert", self.servers.certificate, "--cache-dir"),
         ]
-        try:
-            with mounted(command, mountpoint) as mount:
-                yield mount
-        finally:
-            remove(cache)
+        with self.scratch() as cache, mounted([*command, cache], mountpoint) as mount:
+            yield replace(mount, path=root)
 
     def static(self, description: Path, *, lifetime_s: int) -> AbstractContextManager[Mount]:
         """Mount the names of a description; the kernel caches them for `lifetime_s` seconds."""
@@ -161,35 +134,55 @@ class Bench:
         """Return the URL of a blob's bytes."""
         return f"{url}/archivist/v2/attachments/{blob.path}"
 
+    def copied_s(self, blobs: list[Blob], *command: object) -> float:
+        """Run what copies blobs of an asset to the directory named after it; compare the copies.
+
+        Raises `MeasurementError` where a fast copy is one of wrong bytes.
+        """
+        expected, names = self.data.local(blobs[0]).parent, [blob.attachment for blob in blobs]
+        with TemporaryDirectory(prefix="attachfs-bench-", dir=TMPFS) as directory:
+            copy = Path(directory) / "copy"
+            took_s = elapsed_s(*command, copy)
+            _, wrong, missing = cmpfiles(expected, copy, names, shallow=False)
+        if wrong or missing:
+            raise MeasurementError(f"{command[0]} copied wrong bytes: {(wrong + missing)[:3]}")
+        return took_s
+
+
+@dataclass(frozen=True, slots=True)
+class Walks:
+    """Walks through fresh mounts of a server, and what each took besides time, a figure a walk."""
+
+    bench: Bench
+    server: Server
+    peak_mib: list[float] = field(default_factory=list)
+    afterwards_mib: list[float] = field(default_factory=list)
+    requests: list[float] = field(default_factory=list)
+
+    def printed_s(self, url: str, *command: str) -> tuple[float, list[str]]:
+        """Run a program on a mount; return the seconds it took, and the lines it printed."""
+        before = self.server.request_count()
+        with self.bench.attachfs(url) as mount:
+            walked = printed_s(*command, cwd=mount.path)
+            self.peak_mib.append(memory_bytes(mount.process.pid, "VmHWM") / MIB)
+            self.afterwards_mib.append(memory_bytes(mount.process.pid, "VmRSS") / MIB)
+        self.requests.append(self.server.request_count() - before)
+        return walked
+
+    def requests_row(self, name: str, workload: str, pages: int) -> Row:
+        """Return the row of all requests, beside the pages that there are."""
+        figures = {"attachfs": self.requests, "pages": [float(pages)] * len(self.requests)}
+        return Row(name, workload, "requests", figures, [Limit(1.1, "pages")])
+
 
 Measure = Callable[[Bench], Iterable[Row]]
 ROWS: Final[dict[str, Measure]] = {}
 
 
-def row(name: str) -> Callable[[Measure], Measure]:
-    """Register what measures a row, or a few, under a name of the command line."""
-
-    def register(measure: Measure) -> Measure:
-        ROWS[name] = measure
-        return measure
-
-    return register
-
-
-def alternate(
-    contenders: Mapping[str, Callable[[], float]], *, runs: int, warmups: int = 1
-) -> dict[str, list[float]]:
-    """Run the contenders one after the other, `runs` times, after rounds that do not count.
-
-    What disturbs the machine for a while disturbs all of them.
-    """
-    figures: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(-warmups, runs):
-        for name, run in contenders.items():
-            figure = run()
-            if number >= 0:
-                figures[name].append(figure)
-    return figures
+def row(measure: Measure) -> Measure:
+    """Register what measures a row, or a few, under the name that the command line has for it."""
+    ROWS[measure.__name__.replace("_", "-")] = measure
+    return measure
 
 
 def warm_memory() -> None:
@@ -221,20 +214,6 @@ def forget_names() -> None:
         Path("/proc/sys/vm/drop_caches").write_text("2")
     except OSError as error:
         raise MeasurementError(f"timing lookups needs root: {error.strerror}") from error
-
-
-def same_tree(expected: Path, copied: Path, names: list[str]) -> None:
-    """Raise where a copied file has other bytes: a fast copy of wrong bytes does not count."""
-    for name in names:
-        elapsed_s("cmp", "-s", expected / name, copied / name)
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a directory that may not be there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _pinned(core: int | None) -> list[str]:

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 
 from attachfs.demo.archive import Archive
-from attachfs.demo.storage import Selection, Storage
+from attachfs.demo.storage import Row, Selection
 from attachfs.demo.wire import Record
 from tests.support.archives import declared
 
@@ -36,6 +36,7 @@ _SITES: Final = ("Harbour east", "Harbour west", "Plant 2", "Depot", "Zürich", 
 _SENTENCE: Final = (
     "Commissioned together with its neighbour, see the report attached to the first event."
 )
+_EVENT: Final = {"operation": "Record", "behaviour": "RecordEvidence"}
 _CHUNK: Final = 100  # attachments in a request: a request holds 50 KiB of attributes
 
 
@@ -67,14 +68,10 @@ class Records:
     walkable: bool
 
     @property
-    def asset_page_count(self) -> int:
-        """How many pages all assets take."""
-        return -(-self.asset_count // PAGE_RECORDS)
-
-    @property
-    def event_page_count(self) -> int:
-        """How many pages all events take."""
-        return -(-2 * self.asset_count // PAGE_RECORDS) if self.walkable else 0
+    def page_count(self) -> int:
+        """How many pages all assets take, and all events where it is walkable."""
+        counts = (self.asset_count, 2 * self.asset_count * self.walkable)
+        return sum(-(-count // PAGE_RECORDS) for count in counts)
 
     @property
     def attachment_count(self) -> int:
@@ -99,16 +96,15 @@ class Records:
             with archive.storage.transaction():
                 for number in reversed(range(self.asset_count)):
                     self._add(archive, number)
-            self._publish(archive.storage)
+            _publish(archive, self.root, events=self.walkable, records=self.walkable)
 
     def _add(self, archive: Archive, number: int) -> None:
         created = _NEWEST - timedelta(seconds=_SPAN_S * number // self.asset_count)
         kind, site = _KINDS[number % len(_KINDS)], _SITES[number % 11 % len(_SITES)]
+        # People give the same name twice: one in fifty does without a number.
+        serial = f" {number:06d}" if number % 50 else ""
         attributes: dict[str, Any] = {
-            # People give the same name twice: one in fifty does without a number.
-            "arc_display_name": f"{kind} {number:06d}, {site}"
-            if number % 50
-            else f"{kind}, {site}",
+            "arc_display_name": f"{kind}{serial}, {site}",
             "arc_display_type": kind,
             "arc_description": " ".join([_SENTENCE] * (2 + number % 2)),
             "arc_home_location_identity": f"locations/{_uuid(f'location-{site}')}",
@@ -130,7 +126,7 @@ class Records:
         first = {"uuid": asset, "event_uuid": _uuid(f"{event}-created"), "at": created}
         archive.create_asset({"attributes": attributes}, **first)
         recorded = created + timedelta(days=1 + number % 30)
-        body = {"operation": "Record", "behaviour": "RecordEvidence", "event_attributes": evidence}
+        body = {**_EVENT, "event_attributes": evidence}
         archive.create_event(asset, body, uuid=event, at=recorded)
 
     def _attachment(self, name: str, file_name: str) -> dict[str, Any]:
@@ -138,23 +134,6 @@ class Records:
         blob = {"identity": f"blobs/{_uuid(f'{self.name}-blob-{name}')}", "hash": digest}
         stem = file_name.partition(".")[0]
         return declared(blob, arc_display_name=stem, arc_file_name=file_name)
-
-    def _publish(self, storage: Storage) -> None:
-        """Write the pages of an archive and, where it is walkable, its records."""
-        assets = [row for row, _ in storage.select(Selection(kind="asset"))]
-        _write_pages(self.root, "assets", [row.record for row in assets])
-        if not self.walkable:
-            return
-        events = [row for row, _ in storage.select(Selection(kind="event"))]
-        events.sort(key=lambda row: str(row.record["timestamp_accepted"]), reverse=True)
-        _write_pages(self.root, "events", [row.record for row in events])
-        own: defaultdict[str, list[Record]] = defaultdict(list)
-        for row in events:
-            own[row.asset].append(row.record)
-            _write(self.root / "event" / row.uuid, row.record)
-        for row in assets:
-            _write(self.root / "asset" / row.uuid, row.record)
-            _write(self.root / "asset-events" / row.uuid, _page("events", own[row.uuid]))
 
 
 class Data:
@@ -167,27 +146,35 @@ class Data:
 
     def __init__(self, root: Path, *, quick: bool) -> None:
         self.root = root
-        self.big = _blob("big", "big", 256 * MIB)
-        self.huge = _blob("huge", "huge", 1024 * MIB)
-        self.small = [_blob("small", f"small-{number:04d}", _SMALL_BYTES) for number in range(1000)]
-        self.few = [_blob("few", f"few-{number:04d}", _SMALL_BYTES) for number in range(100)]
+        (self.big,) = _blobs("big", ["big"], 256 * MIB)
+        (self.huge,) = _blobs("huge", ["huge"], 1024 * MIB)
+        self.small, self.few = (
+            _blobs(asset, (f"{asset}-{number:04d}" for number in range(count)), _SMALL_BYTES)
+            for asset, count in (("small", 1000), ("few", 100))
+        )
         self.wide = [
-            [_blob(f"wide-{asset}", f"wide-{asset}-{number}", MIB) for number in range(20)]
+            _blobs(f"wide-{asset}", (f"wide-{asset}-{number}" for number in range(20)), MIB)
             for asset in range(100)
         ]
-        self.listed = _records(root, "listed", 10_000 if quick else 100_000, walkable=False)
-        self.walked = _records(root, "walked", 1_000 if quick else 10_000, walkable=True)
+        part = 10 if quick else 1
+        self.listed, self.walked = (
+            Records(root / "estates" / f"{name}-{count}", name, count, walkable)
+            for name, count, walkable in (
+                ("listed", 100_000 // part, False),
+                ("walked", 10_000 // part, True),
+            )
+        )
 
     def make(self) -> None:
         """Make what is missing: 1.8 GiB and the archives to list and to walk, half a minute."""
-        _make_once(self.root, self._make)
+        _make_once(self.root, lambda: self._make([[self.big], [self.huge], self.small, self.few]))
         for records in (self.listed, self.walked):
             records.make()
 
     def make_wide(self, assets: list[list[Blob]]) -> None:
         """Make what is missing of some of `wide`: 2 GiB, ten seconds."""
         made = self.root / "asset"
-        self._make_files([blobs for blobs in assets if not (made / blobs[0].asset).exists()])
+        self._make([blobs for blobs in assets if not (made / blobs[0].asset).exists()])
 
     def local(self, blob: Blob) -> Path:
         """Return the local file with the bytes of a blob."""
@@ -200,27 +187,17 @@ class Data:
                 while file.read(_BLOCK_BYTES):
                     pass
 
-    def _make(self) -> None:
-        self._make_files([[self.big], [self.huge], self.small, self.few])
-        for kind in ("assets", "events"):
-            _write_pages(self.root, kind, [])
-
-    def _make_files(self, assets: list[list[Blob]]) -> None:
+    def _make(self, assets: list[list[Blob]]) -> None:
         """Make assets by the embedded archive, and publish their records, /info and bytes."""
         with _archive(self.root) as archive:
             for blobs in assets:
                 asset = blobs[0].asset
                 archive.create_asset({"attributes": {}}, uuid=asset)
                 for begin in range(0, len(blobs), _CHUNK):
-                    attributes = {
-                        blob.attachment: self._make_file(archive, blob)
-                        for blob in blobs[begin : begin + _CHUNK]
-                    }
-                    body = {"operation": "Record", "behaviour": "RecordEvidence"}
-                    archive.create_event(asset, {**body, "asset_attributes": attributes})
-                (row,) = archive.storage.first(Selection(kind="asset", asset=asset), 1)
-                _write(self.root / "asset-events" / asset, _page("events", []))
-                _write(self.root / "asset" / asset, row.record)
+                    chunk = blobs[begin : begin + _CHUNK]
+                    attached = {blob.attachment: self._make_file(archive, blob) for blob in chunk}
+                    archive.create_event(asset, {**_EVENT, "asset_attributes": attached})
+            _publish(archive, self.root, listed=False)
 
     def _make_file(self, archive: Archive, blob: Blob) -> dict[str, Any]:
         """Publish a blob of random bytes; return the attribute that attaches it."""
@@ -253,16 +230,32 @@ def _make_once(root: Path, make: Callable[[], None]) -> None:
         done.write_text(_VERSION)
 
 
-def _blob(asset: str, name: str, size_bytes: int) -> Blob:
-    return Blob(_uuid(f"asset-{asset}"), _uuid(f"blob-{name}"), size_bytes)
-
-
-def _records(root: Path, name: str, asset_count: int, *, walkable: bool) -> Records:
-    return Records(root / "estates" / f"{name}-{asset_count}", name, asset_count, walkable)
+def _blobs(asset: str, names: Iterable[str], size_bytes: int) -> list[Blob]:
+    uuid = _uuid(f"asset-{asset}")
+    return [Blob(uuid, _uuid(f"blob-{name}"), size_bytes) for name in names]
 
 
 def _uuid(name: str) -> str:
     return str(uuid5(NAMESPACE_URL, name))
+
+
+def _publish(
+    archive: Archive, root: Path, *, listed: bool = True, events: bool = False, records: bool = True
+) -> None:
+    """Write the pages of assets, and of `events` if asked for; and the `records` one by one."""
+    found: defaultdict[str, list[Row]] = defaultdict(list)
+    for kind in ("asset", "event") if events else ("asset",):
+        found[kind] += (row for row, _ in archive.storage.select(Selection(kind=kind)))
+    found["event"].sort(key=lambda row: str(row.record["timestamp_accepted"]), reverse=True)
+    for kind in ("asset", "event"):
+        _write_pages(root, f"{kind}s", [row.record for row in found[kind] if listed])
+    own: defaultdict[str, list[Record]] = defaultdict(list)
+    for row in found["event"]:
+        own[row.asset].append(row.record)
+        _write(root / "event" / row.uuid, row.record)
+    for row in found["asset"] if records else ():
+        _write(root / "asset" / row.uuid, row.record)
+        _write(root / "asset-events" / row.uuid, _page("events", own[row.uuid]))
 
 
 def _write_pages(root: Path, kind: str, records: list[Record]) -> None:

@@ -3,12 +3,11 @@
     python -m benchmarks.static DESCRIPTION MOUNTPOINT LIFETIME_S
 
 DESCRIPTION is a msgpack list of [kind, path], parents before what is in them: the kinds are those
-of `find -printf %y`, the paths have no leading slash.
+of `find -printf %y`, the paths have no leading slash. It is mounted until SIGTERM.
 """
 
 import errno
 import os
-import signal
 import stat
 import sys
 from collections.abc import Sequence
@@ -30,19 +29,29 @@ class Static(pyfuse3.Operations):
 
     def __init__(self, description: Sequence[tuple[str, str]], lifetime_s: float) -> None:
         super().__init__()
+        self._lifetime_s = lifetime_s
         root = pyfuse3.ROOT_INODE
-        self._inodes = {root: _attributes(root, "d", lifetime_s)}
-        names: dict[int, dict[bytes, pyfuse3.EntryAttributes]] = {root: {}}
+        self._inodes = {root: self._attributes(root, "d")}
+        self._names: dict[int, dict[bytes, pyfuse3.EntryAttributes]] = {root: {}}
         directories = {"": root}
         for ino, (kind, path) in enumerate(description, start=root + 1):
             parent, _, name = path.rpartition("/")
-            self._inodes[ino] = attributes = _attributes(ino, kind, lifetime_s)
-            names[directories[parent]][os.fsencode(name)] = attributes
+            self._inodes[ino] = attributes = self._attributes(ino, kind)
+            self._names[directories[parent]][os.fsencode(name)] = attributes
             if kind == "d":
                 directories[path] = ino
-                names[ino] = {}
-        self._names = names
-        self._listings = {ino: list(children.items()) for ino, children in names.items()}
+                self._names[ino] = {}
+        self._listings = {ino: list(names.items()) for ino, names in self._names.items()}
+
+    def _attributes(self, ino: int, kind: str) -> pyfuse3.EntryAttributes:
+        attributes = pyfuse3.EntryAttributes()
+        attributes.st_ino = ino
+        attributes.st_mode = _MODES[kind]
+        attributes.st_nlink = 1
+        attributes.st_uid = os.getuid()
+        attributes.st_gid = os.getgid()
+        attributes.entry_timeout = attributes.attr_timeout = self._lifetime_s
+        return attributes
 
     async def lookup(
         self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
@@ -75,35 +84,9 @@ class Static(pyfuse3.Operations):
         """Do nothing: a handle is an inode."""
 
 
-def _attributes(ino: int, kind: str, lifetime_s: float) -> pyfuse3.EntryAttributes:
-    attributes = pyfuse3.EntryAttributes()
-    attributes.st_ino = ino
-    attributes.st_mode = _MODES[kind]
-    attributes.st_nlink = 1
-    attributes.st_uid = os.getuid()
-    attributes.st_gid = os.getgid()
-    attributes.entry_timeout = attributes.attr_timeout = lifetime_s
-    return attributes
-
-
-async def _serve(operations: Static, mountpoint: str) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM) as signals:
-        pyfuse3.init(operations, mountpoint, {*pyfuse3.default_options, "ro", "fsname=static"})
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(pyfuse3.main)
-                async for _ in signals:
-                    nursery.cancel_scope.cancel()
-        finally:
-            pyfuse3.close()
-
-
-def main() -> None:
-    """Mount what a description says, until SIGTERM."""
+if __name__ == "__main__":
     description, mountpoint, lifetime_s = sys.argv[1:]
     entries = msgspec.msgpack.decode(Path(description).read_bytes(), type=list[tuple[str, str]])
-    trio.run(_serve, Static(entries, float(lifetime_s)), mountpoint)
-
-
-if __name__ == "__main__":
-    main()
+    operations = Static(entries, float(lifetime_s))
+    pyfuse3.init(operations, mountpoint, {*pyfuse3.default_options, "ro", "fsname=static"})
+    trio.run(pyfuse3.main)  # SIGTERM ends it; the harness unmounts what a dead process leaves

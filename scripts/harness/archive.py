@@ -1,4 +1,4 @@
-"""The embedded archive as a worker: filled first, then serving; its requests are counted by kind.
+"""The embedded archive in a process of its own: filled first, then serving, its requests counted.
 
 The archive's own log holds the last 200,000 requests, fewer than a hundredth of a large estate
 takes.
@@ -7,7 +7,9 @@ takes.
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Final
@@ -17,19 +19,19 @@ import trio
 from attachfs.demo.archive import Archive
 from attachfs.demo.launch import ArchiveConfig, run_archive
 from attachfs.demo.traffic import Logged, Traffic
+from harness.mounts import Access
+from harness.processes import Worker, worker
 
+_ANSWER_S: Final = 60.0
 _UUID: Final = "[0-9a-f-]{36}"
 _HOLDER: Final = f"assets/{_UUID}(?:/events/{_UUID})?"
 _PATTERNS: Final = {
-    kind: re.compile(f"/archivist/v2/{pattern}")
-    for kind, pattern in {
-        "asset pages": "assets",
-        "event pages": f"assets/(?:-|{_UUID})/events",
-        "asset records": f"assets/{_UUID}",
-        "event records": f"assets/{_UUID}/events/{_UUID}",
-        "infos": f"attachments/{_HOLDER}/{_UUID}/info",
-        "bodies": f"attachments/{_HOLDER}/{_UUID}",
-    }.items()
+    "asset pages": "assets",
+    "event pages": f"assets/(?:-|{_UUID})/events",
+    "asset records": f"assets/{_UUID}",
+    "event records": f"assets/{_UUID}/events/{_UUID}",
+    "infos": f"attachments/{_HOLDER}/{_UUID}/info",
+    "bodies": f"attachments/{_HOLDER}/{_UUID}",
 }
 REFUSALS: Final = "refusals"
 KINDS: Final = (*_PATTERNS, REFUSALS)
@@ -39,8 +41,8 @@ _TOO_MANY: Final = 429
 
 def kind_of(path: str) -> str:
     """Return the kind of a request."""
-    matches = (kind for kind, pattern in _PATTERNS.items() if pattern.fullmatch(path))
-    return next(matches, OTHERS)
+    below = path.removeprefix("/archivist/v2/")
+    return next((kind for kind, each in _PATTERNS.items() if re.fullmatch(each, below)), OTHERS)
 
 
 class CountedTraffic(Traffic):
@@ -85,12 +87,30 @@ class CountedTraffic(Traffic):
         return counted
 
 
-def serve_archive(pipe: Connection, fill: Callable[[Archive], Any]) -> None:
-    """Serve an archive until None is received, as a `Worker`.
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What gives access to an archive, and what filling it has returned."""
 
-    Sends its URL, its token file and what `fill` returned. Then every number that is received
-    becomes the rate limit, and is answered by what was counted since the last one.
-    """
+    access: Access
+    filled: Any
+    _worker: Worker
+
+    def counted(self, rate: float = 0.0) -> dict[str, Any]:
+        """Return what was counted since the last call; allow `rate` requests a second from now."""
+        self._worker.send(rate)
+        counted: dict[str, Any] = self._worker.receive(_ANSWER_S)
+        return counted
+
+
+@contextmanager
+def serving_archive(fill: Callable[[Archive], Any], *, within_s: float) -> Iterator[Served]:
+    """Serve an archive for the block, which begins once it is filled, in so many seconds."""
+    with worker(_run, fill) as archive:
+        url, token_file, filled = archive.receive(within_s)
+        yield Served(Access(url, token_file), filled, archive)
+
+
+def _run(pipe: Connection, fill: Callable[[Archive], Any]) -> None:
     trio.run(_serve, pipe, fill)
 
 
@@ -99,16 +119,8 @@ async def _serve(pipe: Connection, fill: Callable[[Archive], Any]) -> None:
         running = await nursery.start(partial(run_archive, ArchiveConfig(empty=True)))
         traffic = running.archive.traffic = CountedTraffic()
         pipe.send((running.url, running.token_file, fill(running.archive)))
-        while (rate := await _receive(pipe)) is not None:
-            traffic.set_rate(rate)
-            pipe.send(traffic.take())
+        with suppress(EOFError):  # at the end of the block
+            while True:
+                traffic.set_rate(await trio.to_thread.run_sync(pipe.recv))
+                pipe.send(traffic.take())
         nursery.cancel_scope.cancel()
-
-
-async def _receive(pipe: Connection) -> float | None:
-    await trio.lowlevel.wait_readable(pipe.fileno())
-    try:
-        rate: float | None = pipe.recv()
-    except EOFError:
-        return None
-    return rate

@@ -33,8 +33,14 @@ _BLOCK_BYTES: Final = 512  # of stat(2)
 
 
 def memory_bytes(pid: int, field: str) -> int:
-    """Return a size in /proc/<pid>/status: VmHWM (peak), VmRSS, RssAnon (of no file)."""
-    return _status(pid, field) * 1024
+    """Return a size in /proc/<pid>/status: VmHWM (peak), VmRSS, RssAnon (of no file).
+
+    Raises `OSError` where there is none: a zombie has no memory.
+    """
+    _, found, rest = Path(f"/proc/{pid}/status").read_text().partition(f"\n{field}:")
+    if not found:
+        raise OSError(f"/proc/{pid}/status has no {field}")
+    return int(rest.split()[0]) * 1024
 
 
 def disk_bytes(path: Path) -> int:
@@ -64,7 +70,7 @@ def sample(mount: Mount) -> Sample:
     return Sample(
         descriptors=len(targets),
         sockets=sum(target.startswith("socket:") for target in targets),
-        threads=_status(pid, "Threads"),
+        threads=len(list(Path(f"/proc/{pid}/task").iterdir())),
         tasks=ask(mount.path, {"command": "status"}, timeout_s=_ANSWER_S)["tasks"],
         memory_bytes=memory_bytes(pid, "RssAnon"),
     )
@@ -75,13 +81,11 @@ def growth(samples: Sequence[Sample]) -> list[str]:
     if len(samples) < _MIN_SAMPLES:
         return [f"{len(samples)} samples of the mount are too few to detect growth"]
     was, became = medians(samples)
-    slack = _SLACK | {
-        "memory_bytes": max(_SLACK["memory_bytes"], int(was["memory_bytes"] * _MEMORY_SHARE))
-    }
+    memory_slack = max(_SLACK["memory_bytes"], int(was["memory_bytes"] * _MEMORY_SHARE))
     return [
         f"{name}: {was[name]:.0f} after the warm-up, {became[name]:.0f} at the end"
-        for name in slack
-        if became[name] > was[name] + slack[name]
+        for name, slack in {**_SLACK, "memory_bytes": memory_slack}.items()
+        if became[name] > was[name] + slack
     ]
 
 
@@ -133,11 +137,3 @@ def watch(process: subprocess.Popen[bytes]) -> tuple[float, int]:
             process.returncode = os.waitstatus_to_exitcode(status)
             return used.ru_utime + used.ru_stime, peak_bytes
         time.sleep(_TICK_S)
-
-
-def _status(pid: int, field: str) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == field:
-            return int(value.split()[0])
-    raise OSError(f"/proc/{pid}/status has no {field}")  # a zombie has no memory

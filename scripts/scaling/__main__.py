@@ -7,27 +7,25 @@ from typing import Final
 
 import click
 
-from harness.processes import drop_settings
+from harness.processes import FILE, drop_settings
 from scaling.estate import of_attachments
 from scaling.report import told
 from scaling.stages import STAGES, Figures, measure
 
-_ATTACHMENTS: Final = 3000
 _QUICK_ATTACHMENTS: Final = 200
+_EARLIER: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
-@click.command()
+@click.command(context_settings={"show_default": True})
 @click.option(
     "--attachments",
     type=click.IntRange(min=10),
-    default=_ATTACHMENTS,
-    show_default=True,
+    default=3000,
     help="How many there are: 3,000 take six minutes, 100,000 half an hour.",
 )
 @click.option("--quick", is_flag=True, help=f"{_QUICK_ATTACHMENTS} of them.")
 @click.option(
-    "--stage",
-    "stages",
+    *("--stage", "stages"),
     type=click.Choice(list(STAGES)),
     multiple=True,
     help="What to measure, may be repeated; all by default.",
@@ -36,27 +34,17 @@ _QUICK_ATTACHMENTS: Final = 200
     "--rate",
     type=click.FloatRange(min=1),
     default=100.0,
-    show_default=True,
     help="Requests a second that the limited stages are allowed.",
 )
+@click.option("--json", "json_file", type=FILE, default="scale.json", help="Where all figures go.")
 @click.option(
-    "--json",
-    "json_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("scale.json"),
-    show_default=True,
-    help="Where all figures go.",
-)
-@click.option(
-    "--beside",
-    "smaller_file",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    *("--beside", "smaller_file"),
+    type=_EARLIER,
     help="The figures of another estate, which these are predicted from.",
 )
 @click.option(
-    "--from",
-    "earlier_file",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    *("--from", "earlier_file"),
+    type=_EARLIER,
     help="Measure nothing: the figures are those of this file.",
 )
 def main(

@@ -6,7 +6,7 @@ however many places have it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum
 from math import inf
 from typing import Final, Self
 
@@ -23,17 +23,11 @@ REQUEST_CPU_S: Final = 0.0005
 _AHEAD: Final = 10_000
 
 
-class Confirms(Enum):
-    """Say when the right to read is confirmed by requests of its own.
+Confirms = Enum("Confirms", ["NEVER", "LATE", "ALWAYS"])
+"""When the right to read is confirmed by requests of its own.
 
-    Where nobody reads, never; where all was known before, always; else where it comes late.
-    """
-
-    NEVER = auto()
-    LATE = auto()
-    ALWAYS = auto()
-
-
+Where no program reads, never; where all was known before, always; else where it comes late.
+"""
 _CONFIRMS: Final = {"again": Confirms.ALWAYS, "list": Confirms.NEVER}
 
 

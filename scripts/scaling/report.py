@@ -38,40 +38,34 @@ def told(figures: Figures, smaller: Figures | None) -> str:
     wired = figures if "wire" in figures.runs else smaller
     if wired is not None and "wire" in wired.runs and "start" in figures.runs:
         tables += [_large(figures, wired.request_bytes), _knobs(figures, wired.request_bytes)]
-    return "\n\n".join(tables)
+    return "\n\n".join("\n".join(lines) for lines in tables)
 
 
-def _measured(figures: Figures) -> str:
-    size = figures.size
-    rows = [
-        (
-            title,
-            f"{run.all_requests:,}",
-            f"{run.all_requests / size.attachments:.2f}",
-            f"{run.seconds:.1f}",
-            f"{run.cpu_s:.1f}",
-            f"{run.all_requests / run.seconds:.0f}",
-            f"{run.peak_bytes / _MB:.0f}",
-        )
-        for _, title, run in _stages(figures)
-    ]
+def _measured(figures: Figures) -> list[str]:
+    size, kept = figures.size, figures.kept
+    rows = []
+    for _, title, run in _stages(figures):
+        n = run.all_requests
+        rates = (f"{run.seconds:.1f}", f"{run.cpu_s:.1f}", f"{n / run.seconds:.0f}")
+        each = f"{n / size.attachments:.2f}"
+        rows.append((title, f"{n:,}", each, *rates, f"{run.peak_bytes / _MB:.0f}"))
     title = f"{size.attachments:,} attachments, {size.assets:,} assets, {size.events:,} events, "
     head = ("", "requests", "an attachment", "s", "processor s", "requests/s", "peak MB")
     lines = [f"{title}{size.places:,} places:", "", *table(head, rows)]
-    if figures.kept is not None:
-        each = {
-            "index": (figures.kept.index_bytes, size.places),
-            "report.json": (figures.kept.report_bytes, size.places),
-            "objects": (figures.kept.objects_bytes, size.attachments),
-        }
-        kept = (
-            f"{name} {held / _MB:.1f} MB, {held / n:.0f} B each" for name, (held, n) in each.items()
+    if kept is not None:
+        held = "; ".join(
+            f"{name} {kept[key] / _MB:.1f} MB, {kept[key] / n:.0f} B each"
+            for name, key, n in (
+                ("index", "index_bytes", size.places),
+                ("report.json", "report_bytes", size.places),
+                ("objects", "objects_bytes", size.attachments),
+            )
         )
-        lines += ["", f"On the disk: {'; '.join(kept)}."]
-    return "\n".join(lines)
+        lines += ["", f"On the disk: {held}."]
+    return lines
 
 
-def _kinds(figures: Figures) -> str:
+def _kinds(figures: Figures) -> list[str]:
     rows = []
     for _, title, run in _stages(figures):
         counts = [run.requests.get(kind, 0) for kind in KINDS]
@@ -84,10 +78,10 @@ def _kinds(figures: Figures) -> str:
         lines += ["", f"Bytes of an answer, without headers: {'; '.join(sizes)}."]
     if "wire" in figures.runs:
         lines += ["", f"Bytes of a request, all but bodies: {figures.request_bytes:,.0f}."]
-    return "\n".join(lines)
+    return lines
 
 
-def _predicted(figures: Figures, smaller: Figures) -> str:
+def _predicted(figures: Figures, smaller: Figures) -> list[str]:
     rows: list[tuple[str, ...]] = []
     for name, title, run in _stages(figures):
         if name not in smaller.runs:
@@ -103,28 +97,25 @@ def _predicted(figures: Figures, smaller: Figures) -> str:
         ):
             off = f"{predicted / measured - 1:+.0%}"  # as a share of what was measured
             rows.append((title, what, f"{predicted:,.0f}", f"{measured:,.0f}", off))
-    return "\n".join(table(("", "", "predicted", "measured", "off by"), rows))
+    return table(("", "", "predicted", "measured", "off by"), rows)
 
 
-def _large(figures: Figures, request_bytes: float) -> str:
+def _large(figures: Figures, request_bytes: float) -> list[str]:
     rows = []
     for name, title, _ in _stages(figures):
         if name.startswith("limited"):
             continue
         work = Work.of_stage(figures, name)
-        if name == "again":  # a quarter later, when no scan result is believed any more
+        if name == "again":  # a quarter later, when no cached scan result is valid any more
             work = replace(work, infos=1.0, cpu_s=work.cpu_s + REQUEST_CPU_S)
         costs = [_cost(work, Bounds(rate), request_bytes) for rate in _RATES]
-        requests = [f"{each.requests / 1e6:.0f} M" for each in costs[:1]]
-        times = [f"{_time(each.seconds)} ({each.bound})" for each in costs]
-        egress = f"{costs[0].egress_bytes / 1e12:.2f} TB"
-        rows.append((title, *requests, egress, *times))
+        times = (f"{_time(each.seconds)} ({each.bound})" for each in costs)
+        rows.append((title, *_traffic(costs[0]), *times))
     rates = (f"at {rate:g}/s" for rate in _RATES)
-    head = ("10 M attachments, 10 TB", "requests at 50/s", "egress", *rates)
-    return "\n".join(table(head, rows))
+    return table(("10 M attachments, 10 TB", "requests at 50/s", "egress", *rates), rows)
 
 
-def _knobs(figures: Figures, request_bytes: float) -> str:
+def _knobs(figures: Figures, request_bytes: float) -> list[str]:
     first = Work.of_stage(figures, "first")
     usual = Bounds(_RATE)
     choices: dict[str, tuple[Work, Bounds]] = {
@@ -141,15 +132,18 @@ def _knobs(figures: Figures, request_bytes: float) -> str:
     rows = []
     for what, (work, bounds) in choices.items():
         each = _cost(work, bounds, request_bytes)
-        numbers = (f"{each.requests / 1e6:.0f} M", f"{each.egress_bytes / 1e12:.2f} TB")
         memory = f"{each.memory_bytes / 1e9:.1f} GB"
-        rows.append((what, *numbers, _time(each.seconds), each.bound, memory))
+        rows.append((what, *_traffic(each), _time(each.seconds), each.bound, memory))
     head = ("first verification", "requests", "egress", "time", "bound by", "memory a process")
-    return "\n".join(table(head, rows))
+    return table(head, rows)
 
 
 def _cost(work: Work, bounds: Bounds, request_bytes: float) -> Cost:
     return cost(work, LARGE, bounds, body_bytes=_BODY_BYTES, request_bytes=request_bytes)
+
+
+def _traffic(each: Cost) -> tuple[str, str]:
+    return f"{each.requests / 1e6:.0f} M", f"{each.egress_bytes / 1e12:.2f} TB"
 
 
 def _stages(figures: Figures) -> Iterator[tuple[str, str, Run]]:

@@ -5,22 +5,26 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import msgspec
 
-from harness.archive import serve_archive
+from harness.archive import Served, serving_archive
 from harness.gauges import cpu_s, disk_bytes, memory_bytes, watch
-from harness.mounts import Access, mounted_archive
-from harness.processes import MeasurementError, Worker, elapsed_s, started, tail, worker
+from harness.mounts import mounted_archive
+from harness.processes import MeasurementError, elapsed_s, started, tail
 from scaling.estate import Size, fill
 from tests.support.relays import relaying
 
-_ANSWER_S: Final = 60.0
 # Making 100,000 attachments takes a minute and a half.
 _FILLING_S: Final = 900.0
-TTL_S: Final = 60.0
-_NO_LIMIT: Final = 0.0
+_TTL_S: Final = 60.0
+_REPORT: Final = "report.json"
+_KEPT: Final = {
+    "index_bytes": "cache/index",
+    "objects_bytes": "cache/objects",
+    "report_bytes": _REPORT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +49,13 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What the first verification left, in bytes on the disk."""
-
-    index_bytes: int
-    objects_bytes: int
-    report_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class Figures:
-    """The runs of one estate by the name of their stage, and what the first one left."""
+    """The runs of one estate by the name of their stage, and what the first verification left."""
 
     size: Size
     rate: float
     runs: Mapping[str, Run]
-    kept: Kept | None
+    kept: Mapping[str, int] | None  # on the disk
 
     def write(self, path: Path) -> None:
         """Write all of it as JSON."""
@@ -80,72 +75,64 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The archive, one of its assets, and a directory for caches, mounts and logs."""
+    """The archive, the requests a second that stages with limits have, and a directory for all."""
 
-    archive: Worker
-    access: Access
-    asset: str
+    archive: Served
+    rate: float
     directory: Path
 
-    def run_counted(self, cache: str, *words: object) -> Run:
-        """Run a command through a relay that counts bytes."""
-        with relaying(self.access.url) as relay:
-            run = replace(self, access=replace(self.access, url=relay.url)).run(cache, *words)
-            return replace(run, wire_bytes=relay.carried_bytes)
-
-    def list(self) -> Run:
-        """Mount, and have `ls -lR` look at every file; the time is that of `ls` alone."""
-        self._counted()
-        mountpoint, cache = self.directory / "list-mnt", self.directory / "list"
-        mountpoint.mkdir()
-        with mounted_archive(self.access, mountpoint, cache=cache) as mount:
-            output, assets = self.directory / "listing", mountpoint / "assets"
-            seconds = elapsed_s("/bin/ls", "-lR", assets, output=output)
-            pid = mount.process.pid
-            return Run(seconds, cpu_s(pid), memory_bytes(pid, "VmHWM"), **self._counted())
-
-    def run(self, cache: str, *words: object, rate: float = _NO_LIMIT) -> Run:
-        """Run a command of attachfs, at that many requests a second at most; it must succeed."""
+    def run(self, cache: str, *words: object, limited: bool = False) -> Run:
+        """Run a command of attachfs, with that cache; it must succeed."""
         log = self.directory / f"{cache}.log"
-        command = self.access.command(*words, cache=self.directory / cache)
-        self._counted(rate)
+        command = self.archive.access.command(*words, cache=self.directory / cache)
+        self.archive.counted(self.rate if limited else 0)
         begin_s = time.monotonic()
         with started(command, log=log) as process:
             processor_s, peak_bytes = watch(process)
         seconds = time.monotonic() - begin_s
         if process.returncode:
             raise MeasurementError(f"attachfs ended with {process.returncode}:\n{tail(log)}")
-        return Run(seconds, processor_s, peak_bytes, **self._counted())
+        return Run(seconds, processor_s, peak_bytes, **self.archive.counted())
 
-    def _counted(self, rate: float = _NO_LIMIT) -> dict[str, Any]:
-        """Return what the archive counted since the last call, and set its rate limit."""
-        self.archive.send(rate)
-        counted: dict[str, Any] = self.archive.receive(_ANSWER_S)
-        return counted
+    def verify(self, cache: str, *options: object, limited: bool = False) -> Run:
+        """Verify all assets."""
+        return self.run(cache, "verify", "assets", *options, limited=limited)
+
+    def verify_again(self) -> Run:
+        """Verify what is cached, once all lifetimes are over."""
+        time.sleep(_TTL_S)
+        return self.verify("cache")
+
+    def verify_counted(self) -> Run:
+        """Verify through a relay that counts bytes."""
+        access = self.archive.access
+        with relaying(access.url) as relay:
+            relayed = replace(self.archive, access=replace(access, url=relay.url))
+            run = replace(self, archive=relayed).verify("wire")
+            return replace(run, wire_bytes=relay.carried_bytes)
+
+    def list(self) -> Run:
+        """Mount, and have `ls -lR` look at every file; the time is that of `ls` alone."""
+        self.archive.counted()
+        mountpoint, cache = self.directory / "list-mnt", self.directory / "list"
+        mountpoint.mkdir()
+        with mounted_archive(self.archive.access, mountpoint, cache=cache) as mount:
+            output, assets = self.directory / "listing", mountpoint / "assets"
+            seconds = elapsed_s("/bin/ls", "-lR", assets, output=output)
+            pid, counted = mount.process.pid, self.archive.counted()
+            return Run(seconds, cpu_s(pid), memory_bytes(pid, "VmHWM"), **counted)
 
 
-def _verify_again(site: Site) -> Run:
-    """Verify what is cached, once all lifetimes are over."""
-    time.sleep(TTL_S)
-    return site.run("cache", *_VERIFY)
-
-
-def _verify_limited(site: Site, rate: float, ttl: str) -> Run:
-    return site.run(f"limited-{ttl}", *_VERIFY, "--metadata-ttl", ttl, rate=rate)
-
-
-_VERIFY: Final = ("verify", "assets")
-_REPORT: Final = "report.json"
-STAGES: Final[dict[str, Callable[[Site, float], Run]]] = {
-    "start": lambda site, _: site.run("start", "verify", f"assets/{site.asset}"),
-    "first": lambda site, _: site.run("cache", *_VERIFY, "--report", site.directory / _REPORT),
-    "again": lambda site, _: _verify_again(site),
-    "refetch": lambda site, _: site.run("refetch", *_VERIFY, "--refetch"),
-    "prefetch": lambda site, _: site.run("prefetch", "prefetch", "assets"),
-    "list": lambda site, _: site.list(),
-    "wire": lambda site, _: site.run_counted("wire", *_VERIFY),
-    "limited": lambda site, rate: _verify_limited(site, rate, "60s"),
-    "limited-ttl": lambda site, rate: _verify_limited(site, rate, "1h"),
+STAGES: Final[dict[str, Callable[[Site], Run]]] = {
+    "start": lambda site: site.run("start", "verify", f"assets/{site.archive.filled}"),
+    "first": lambda site: site.verify("cache", "--report", site.directory / _REPORT),
+    "again": Site.verify_again,
+    "refetch": lambda site: site.verify("refetch", "--refetch"),
+    "prefetch": lambda site: site.run("prefetch", "prefetch", "assets"),
+    "list": Site.list,
+    "wire": Site.verify_counted,
+    "limited": lambda site: site.verify("limited-60s", "--metadata-ttl", "60s", limited=True),
+    "limited-ttl": lambda site: site.verify("limited-1h", "--metadata-ttl", "1h", limited=True),
 }
 
 
@@ -154,14 +141,12 @@ def measure(
 ) -> Figures:
     """Run stages below a directory, the limited ones at `rate`; `report` gets a line for each."""
     runs: dict[str, Run] = {}
-    kept: Kept | None = None
-    with worker(serve_archive, partial(fill, size)) as archive:
-        url, token_file, asset = archive.receive(_FILLING_S)
-        site = Site(archive, Access(url, token_file), asset, directory)
+    kept: dict[str, int] | None = None
+    with serving_archive(partial(fill, size), within_s=_FILLING_S) as archive:
+        site = Site(archive, rate, directory)
         for name in stages:
-            runs[name] = run = STAGES[name](site, rate)
+            runs[name] = run = STAGES[name](site)
             report(f"{name}: {run.seconds:.1f} s, {run.all_requests} requests")
             if name == "first":
-                parts = ("cache/index", "cache/objects", _REPORT)
-                kept = Kept(*(disk_bytes(directory / part) for part in parts))
+                kept = {what: disk_bytes(directory / part) for what, part in _KEPT.items()}
     return Figures(size, rate, runs, kept)

@@ -12,37 +12,28 @@ from typing import Final
 
 import click
 
-from harness.processes import drop_settings
+from harness.processes import FILE, drop_settings
 from soaking.report import Outcome, figures, told
 from soaking.soak import soak
 
-_SECONDS: Final = 600.0
-_QUICK_SECONDS: Final = 120.0
 _HOSTILE_EXAMPLES: Final = "1000"
 _ENDED_BY_CTRL_C: Final = 130
 
 
-@click.command()
+@click.command(context_settings={"show_default": True})
 @click.option("--quick", is_flag=True, help="Two minutes instead of ten.")
 @click.option("--seconds", type=click.FloatRange(min=1), help="How long to read.")
-@click.option("--readers", type=click.IntRange(min=1), default=64, show_default=True)
-@click.option("--files", type=click.IntRange(min=1), default=1000, show_default=True)
+@click.option("--readers", type=click.IntRange(min=1), default=64)
+@click.option("--files", type=click.IntRange(min=1), default=1000)
 @click.option(
     "--faults",
     type=click.FloatRange(0, 1),
     default=0.01,
-    show_default=True,
     metavar="SHARE",
     help="The share of requests that meet a fault.",
 )
 @click.option("--hostile", is_flag=True, help="First try a thousand times the usual hostile input.")
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Where all figures go.",
-)
+@click.option("--json", "json_file", type=FILE, help="Where all figures go.")
 def main(
     *,
     quick: bool,
@@ -57,18 +48,15 @@ def main(
 
     Ends with 1 where anything is wrong. Ctrl-C ends the reading early: what was seen is reported.
     """
-    if hostile and not _endures_hostile_input():
-        sys.exit(1)
-    seconds = seconds or (_QUICK_SECONDS if quick else _SECONDS)
-    outcome = Outcome(seconds, readers, files, faults)
+    if hostile:
+        _endure_hostile_input()
+    outcome = Outcome(seconds or (120.0 if quick else 600.0), readers, files, faults)
     with tempfile.TemporaryDirectory(prefix="attachfs-soak-") as directory:
         soak(outcome, Path(directory), _ended_softly())
     click.echo(told(outcome))
     if json_file is not None:
         json_file.write_text(json.dumps(figures(outcome), indent=1) + "\n")
-    if outcome.ended_early:
-        sys.exit(_ENDED_BY_CTRL_C)
-    sys.exit(0 if outcome.ok else 1)
+    sys.exit(_ENDED_BY_CTRL_C if outcome.ended_early else outcome.verdict != "ok")
 
 
 def _ended_softly() -> Event:
@@ -84,13 +72,12 @@ def _ended_softly() -> Event:
     return ended
 
 
-def _endures_hostile_input() -> bool:
-    """Run all tests that invent their input, with far more of it."""
-    pytest = str(Path(sys.executable).with_name("pytest"))
+def _endure_hostile_input() -> None:
+    """Run all tests that invent their input, with far more of it; end where one fails."""
     environment = {**os.environ, "ATTACHFS_EXAMPLES": _HOSTILE_EXAMPLES}
-    return not subprocess.run(
-        [pytest, "-q", "-m", "hypothesis"], env=environment, check=False
-    ).returncode
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "hypothesis"]
+    if subprocess.run(command, env=environment, check=False).returncode:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """What is read: files whose bytes follow from their numbers."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from random import Random
 from typing import Final
 
@@ -25,20 +25,10 @@ class Evidence:
     def _pool(self) -> bytes:
         return Random(self.seed).randbytes(_POOL_BYTES)  # noqa: S311 - no secret
 
-    @cached_property
-    def _sizes_bytes(self) -> list[int]:
-        random = Random(f"{self.seed} sizes")  # noqa: S311 - no secret
-        scale = _MAX_BYTES / _MIN_BYTES
-        return [int(_MIN_BYTES * scale ** random.random()) for _ in range(self.files)]
-
-    @cached_property
-    def _digests(self) -> list[str]:
-        contents = map(self.content, range(self.files))
-        return [hashlib.sha256(content).hexdigest() for content in contents]
-
     def size_bytes(self, number: int) -> int:
         """Return the length of a file."""
-        return self._sizes_bytes[number]
+        random = Random(f"{self.seed} {number}")  # noqa: S311 - no secret
+        return int(_MIN_BYTES * (_MAX_BYTES / _MIN_BYTES) ** random.random())
 
     def content(self, number: int) -> bytes:
         """Return the bytes of a file."""
@@ -47,7 +37,7 @@ class Evidence:
 
     def sha256(self, number: int) -> str:
         """Return the digest of a file in hexadecimal."""
-        return self._digests[number]
+        return sha256(self.content(number)).hexdigest()
 
     def first_wrong(self, number: int, at: int, found: bytes) -> int | None:
         """Return the offset of the first byte that is wrong in what was `found` at an offset."""

@@ -7,7 +7,8 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path, PurePath
 from random import Random
@@ -15,7 +16,6 @@ from typing import Final
 
 from soaking.evidence import Evidence
 
-_MAX_SENT: Final = 20  # failures reported in full
 _BLOCK_BYTES: Final = 1 << 20
 _BESIDES: Final = frozenset({"asset.json", "events", "SHA256SUMS"})
 
@@ -29,6 +29,14 @@ class Failure:
     errno: str
     offset: int | None
     message: str
+
+    def __str__(self) -> str:
+        at = "" if self.offset is None else f" at {self.offset}"
+        return f"{self.what} {self.path}{at}: {self.errno} {self.message}"
+
+
+Report = tuple[dict[str, list[float]], list[Failure], int]
+"""A time in seconds for each look by its kind, all failures, and how many bytes were read."""
 
 
 @dataclass
@@ -129,27 +137,14 @@ class Reader:
 
 
 def read(pipe: Connection, root: Path, paths: list[str], seeds: Iterable[int]) -> None:
-    """Read by a thread for each seed until a message comes, then send how it went."""
+    """Read by a thread for each seed until a message comes, then send a report of each."""
     evidence = Evidence(len(paths))
     readers = [Reader(root, paths, evidence, seed) for seed in seeds]
     over = threading.Event()
-    threads = [threading.Thread(target=reader.run, args=(over,)) for reader in readers]
-    for thread in threads:
-        thread.start()
-    pipe.poll(None)
-    over.set()
-    for thread in threads:
-        thread.join()
-    took_s: dict[str, list[float]] = defaultdict(list)
-    for reader in readers:
-        for what, times_s in reader.took_s.items():
-            took_s[what] += times_s
-    failures = [asdict(failure) for reader in readers for failure in reader.failures]
-    pipe.send(
-        {
-            "took_s": dict(took_s),
-            "failed": len(failures),
-            "failures": failures[:_MAX_SENT],
-            "bytes_read": sum(reader.bytes_read for reader in readers),
-        }
-    )
+    with ThreadPoolExecutor(len(readers)) as threads:
+        for reader in readers:
+            threads.submit(reader.run, over)
+        pipe.poll(None)
+        over.set()
+    reports = [(dict(each.took_s), each.failures, each.bytes_read) for each in readers]
+    pipe.send(reports)

@@ -2,22 +2,23 @@
 
 import re
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any, Final
+from typing import Final
 
 from attachfs.demo.archive import Archive
 from attachfs.errors import AttachfsError
-from harness.archive import serve_archive
+from harness.archive import serving_archive
 from harness.faults import rule
 from harness.gauges import SAMPLE_EVERY_S, growth, sample, settle
-from harness.mounts import Access, Mount, is_mounted, mounted_archive
+from harness.mounts import Mount, is_mounted, mounted_archive
 from harness.processes import MeasurementError, Worker, stop, tail, worker
 from soaking.evidence import Evidence
-from soaking.readers import read
+from soaking.readers import Report, read
 from soaking.report import Outcome
 from tests.support.archives import declared, uuid_in
 from tests.support.faultproxy import FaultProxy, faulty
@@ -33,6 +34,7 @@ _OPTIONS: Final = ("--metadata-ttl", "10s", "--timeout", f"{_TIMEOUT_S:.0f}s")
 _DISK_PART: Final = 8
 _MEMORY_PART: Final = 32
 _FILES_AN_ASSET: Final = 10
+_MAX_SHOWN: Final = 20  # failures of a process
 _LEVEL: Final = re.compile(r"\[(warning|error|critical) *\]")
 
 
@@ -43,19 +45,18 @@ def soak(outcome: Outcome, directory: Path, ended: Event) -> None:
     caches = ("--cache-size", all_bytes // _DISK_PART, "--memory-cache", all_bytes // _MEMORY_PART)
     mountpoint = directory / "mnt"
     mountpoint.mkdir()
+    met: Counter[str] = Counter()
     with ExitStack() as stack:
-        archive = stack.enter_context(worker(serve_archive, partial(_fill, evidence)))
-        url, token_file, paths = archive.receive(_PATIENCE_S)
-        met: Counter[str] = Counter()
-        proxy = stack.enter_context(faulty(url))
+        filled = serving_archive(partial(_fill, evidence), within_s=_PATIENCE_S)
+        archive = stack.enter_context(filled)
+        proxy = stack.enter_context(faulty(archive.access.url))
         proxy.choose(rule(outcome.faults, met))
-        access = Access(proxy.url, token_file)
-        mount = stack.enter_context(
-            mounted_archive(access, mountpoint, *caches, *_OPTIONS, cache=directory / "cache")
-        )
-        (mount.path / paths[0]).stat()
+        access, cache = replace(archive.access, url=proxy.url), directory / "cache"
+        mounted = mounted_archive(access, mountpoint, *caches, *_OPTIONS, cache=cache)
+        mount = stack.enter_context(mounted)
+        (mount.path / archive.filled[0]).stat()
         outcome.idle = sample(mount)
-        _load(mount, proxy, paths, outcome, ended)
+        _load(mount, proxy, archive.filled, outcome, ended)
         if mount.is_alive:
             try:
                 outcome.settled, leaked = settle(mount, outcome.idle, patience_s=_PATIENCE_S)
@@ -111,6 +112,9 @@ def _load(
             reader.send(None)
         for reader in readers:
             _collect(reader, outcome)
+    for what, times_s in outcome.took_s.items():
+        if max(times_s) > _HANG_S:
+            outcome.wrong.append(f"{what}: it hung for {max(times_s):.1f} s")
     if not mount.is_alive:
         outcome.wrong.append("the mount has died")
     elif troubles:
@@ -118,22 +122,21 @@ def _load(
     outcome.wrong += growth(outcome.seen)
 
 
-def _collect(reader: Worker, outcome: Outcome) -> None:
+def _collect(process: Worker, outcome: Outcome) -> None:
     """Add what readers report; those that report nothing hang."""
     try:
-        reported: dict[str, Any] = reader.receive(_HANG_S)
+        reported: list[Report] = process.receive(_HANG_S)
     except MeasurementError as error:
         outcome.wrong.append(error.message)
         return
-    took_s = defaultdict(list, outcome.took_s)
-    for what, times_s in reported["took_s"].items():
-        took_s[what] += times_s
-        if max(times_s) > _HANG_S:
-            outcome.wrong.append(f"{what}: it hung for {max(times_s):.1f} s")
-    outcome.took_s = dict(took_s)
-    outcome.failed += reported["failed"]
-    outcome.failures += reported["failures"]
-    outcome.bytes_read += reported["bytes_read"]
+    failures = []
+    for took_s, failed, bytes_read in reported:
+        for what, times_s in took_s.items():
+            outcome.took_s.setdefault(what, []).extend(times_s)
+        failures += failed
+        outcome.bytes_read += bytes_read
+    outcome.failed += len(failures)
+    outcome.failures += failures[:_MAX_SHOWN]
 
 
 def _take_down(mount: Mount) -> list[str]:

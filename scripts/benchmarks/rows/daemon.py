@@ -6,16 +6,15 @@ import statistics
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from benchmarks.bench import Bench, Limit, Row, forget_names, row
+from benchmarks.bench import Bench, Mounting, forget_names, row
 from benchmarks.data import MIB
 from harness.gauges import memory_bytes
-from harness.mounts import Mount
 from harness.processes import compiled, elapsed_s, printed_s
+from harness.rows import Limit, Row
 from harness.servers import round_trips
 
 _CORE: Final = 0
@@ -25,7 +24,7 @@ _FLOOR: Final = "C libfuse"
 _OPERATIONS: Final = {"getattr": 20_000, "lookup": 500, "open": 10_000, "read": 20_000}
 
 
-@row("first-byte")
+@row
 def first_byte(bench: Bench) -> Iterator[Row]:
     """Read the first 4 KiB of 256 MiB by a path that was not looked up before."""
 
@@ -42,34 +41,33 @@ def first_byte(bench: Bench) -> Iterator[Row]:
     yield bench.compare("first-byte", workload, "round trips", {"attachfs": ours}, Limit(4))
 
 
-@row("quiet")
+@row
 def quiet(bench: Bench) -> Iterator[Row]:
     """Read a cached file, past the page cache, while a large one is being downloaded."""
-    loud = bench.data.big if bench.quick else bench.data.huge
+    loud = bench.large
     bench.data.warm([loud])
 
-    def ours(*, beside: bool) -> float:
+    def p99_ms(*beside: str) -> float:
         with bench.attachfs(bench.servers.files.plain) as mount:
             ready = mount.path / bench.data.few[0].path
             ready.read_bytes()
-            command = ["cat", str(mount.path / loud.path)] if beside else ["sleep", "2"]
-            with subprocess.Popen(command, stdout=subprocess.DEVNULL) as program:
+            with subprocess.Popen(beside, stdout=subprocess.DEVNULL, cwd=mount.path) as program:
                 latencies = _latencies_ms(ready, program)
             return statistics.quantiles(latencies, n=100)[98]
 
     contenders = {
-        "attachfs": partial(ours, beside=True),
-        "attachfs, no download": partial(ours, beside=False),
+        "attachfs": partial(p99_ms, "cat", loud.path),
+        "attachfs, no download": partial(p99_ms, "sleep", "2"),
     }
     workload = f"p99 of a 4 KiB read while {loud.size_bytes >> 20} MiB download"
     yield bench.compare("quiet", workload, "ms", contenders, Limit(0.5))
 
 
-@row("op")
+@row
 def op(bench: Bench) -> Iterator[Row]:
     """Time single operations, client and daemon on one core, against libfuse in C."""
     client = compiled("operations", bench.work)
-    runs = bench.runs if bench.quick else max(bench.runs, 5)
+    runs = 1 if bench.quick else 5
     with (
         bench.attachfs(bench.servers.files.plain, core=_CORE) as mount,
         bench.floor(core=_CORE) as floor,
@@ -80,41 +78,33 @@ def op(bench: Bench) -> Iterator[Row]:
             path.stat()
         ours[0].read_bytes()
         for name, count in _OPERATIONS.items():
-            contenders = {
-                contender: partial(_mean_us, client, name, count, paths)
-                for contender, paths in (("attachfs", ours), (_FLOOR, theirs))
-            }
+            mean_us = partial(_mean_us, client, name, count)
+            contenders = {"attachfs": partial(mean_us, ours), _FLOOR: partial(mean_us, theirs)}
             limit, workload = Limit(2.5, _FLOOR), f"{name}, uncached"
             yield bench.compare(f"op-{name}", workload, "us", contenders, limit, runs=runs)
 
 
-@row("memory")
+@row
 def memory(bench: Bench) -> Iterator[Row]:
     """Measure the resident size, at rest and at its peak."""
-    blob = bench.data.big if bench.quick else bench.data.huge
-    url = bench.servers.files.plain
+    blob, url = bench.large, bench.servers.files.plain
     bench.data.warm([blob])
 
-    def rest() -> float:
-        with bench.attachfs(url) as mount:
-            (mount.path / "assets").stat()
-            return memory_bytes(mount.process.pid, "VmRSS") / MIB
+    def held_mib(mounting: Mounting, field: str, *command: str) -> float:
+        with mounting() as mount:
+            elapsed_s(*command, cwd=mount.path)
+            return memory_bytes(mount.process.pid, field) / MIB
 
-    def peak(mounting: AbstractContextManager[Mount], path: str) -> float:
-        with mounting as mount:
-            elapsed_s("cat", mount.path / path)
-            return memory_bytes(mount.process.pid, "VmHWM") / MIB
-
-    at_rest = {"attachfs": rest}
-    yield bench.compare(
-        "memory-rest", "resident size at rest", "MiB", at_rest, Limit(80), warmups=0
-    )
-    at_peak = {
-        "attachfs": lambda: peak(bench.attachfs(url), blob.path),
-        "rclone off": lambda: peak(bench.rclone(url), f"{blob.asset}/{blob.attachment}"),
+    attachfs, rclone = partial(bench.attachfs, url), partial(bench.rclone, url)
+    at_rest = {"attachfs": partial(held_mib, attachfs, "VmRSS", "stat", "assets")}
+    workload, limit = "resident size at rest", Limit(80)
+    yield bench.compare("memory-rest", workload, "MiB", at_rest, limit, warmups=0)
+    peak = {
+        name: partial(held_mib, mounting, "VmHWM", "cat", blob.path)
+        for name, mounting in (("attachfs", attachfs), ("rclone off", rclone))
     }
     workload = f"peak resident size while cat of {blob.size_bytes >> 20} MiB"
-    yield bench.compare("memory", workload, "MiB", at_peak, Limit(150), slow=True)
+    yield bench.compare("memory", workload, "MiB", peak, Limit(150), slow=True)
 
 
 def _mean_us(client: Path, operation: str, count: int, paths: list[Path]) -> float:

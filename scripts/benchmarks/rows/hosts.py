@@ -2,15 +2,15 @@
 
 import hashlib
 import sys
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from benchmarks.bench import RCLONE, Bench, Limit, Row, remove, row
-from harness.processes import TMPFS, MeasurementError, elapsed_s, printed_s
+from benchmarks.bench import RCLONE, Bench, row
+from harness.processes import MeasurementError, elapsed_s, printed_s
+from harness.rows import Limit, Row
 
-_PATIENCE_S: Final = 60.0
 _JOBS: Final = 2
 _ATTACHFS: Final = Path(sys.executable).with_name("attachfs")
 _CAT: Final = """
@@ -28,59 +28,58 @@ print(took_s)
 """
 
 
-@row("shared")
+@row
 def shared(bench: Bench) -> Iterator[Row]:
     """Read 256 MiB on a second host, from the store that the first one shares."""
     blob, url = bench.data.big, bench.servers.slow
     bench.data.warm([blob])
     store = bench.fresh("shared")
     options = ("--shared-store", str(store))
+    with bench.scratch() as first:  # returns when the store has all of it
+        elapsed_s(*bench.access(url).command("prefetch", blob.path, *options, cache=first))
+    if not any(path.stat().st_size == blob.size_bytes for path in store.glob("sha256/*/*")):
+        raise MeasurementError("nothing was written to the shared store")
 
     def cat_s(*options: str) -> float:
         with bench.attachfs(url, *options) as mount:
             return elapsed_s("cat", mount.path / blob.path)
 
-    with bench.attachfs(url, *options) as first:
-        elapsed_s("cat", first.path / blob.path)
-        _await_object(store, blob.size_bytes)
     contenders = {"attachfs": lambda: cat_s(*options), "from the archive": cat_s}
     workload = "a second host's first cat of 256 MiB, shared, archive at 50 MB/s"
     limit = Limit(0.5, "from the archive")
-    yield bench.compare("shared", workload, "s", contenders, limit, runs=bench.few_runs)
+    yield bench.compare("shared", workload, "s", contenders, limit, few=True)
 
 
-@row("fsspec")
+@row
 def fsspec(bench: Bench) -> Iterator[Row]:
     """Read 1,000 attachments of 64 KiB into memory over a network of 50 ms."""
     blobs = bench.small
     bench.data.warm(blobs)
-    url, token = bench.servers.files.delayed, bench.token_file
+    access = bench.access(bench.servers.files.delayed)
     expected = [hashlib.sha256(bench.data.local(blob).read_bytes()).hexdigest() for blob in blobs]
 
     def ours() -> float:
-        cache = bench.fresh("cache")
         paths = [blob.path for blob in blobs]
-        _, printed = printed_s(sys.executable, "-c", _CAT, url, token, cache, *paths)
-        remove(cache)
+        with bench.scratch() as cache:
+            command = (sys.executable, "-c", _CAT, access.url, access.token_file, cache, *paths)
+            _, printed = printed_s(*command)
         if printed[:-1] != expected:
             raise MeasurementError("fsspec returned wrong bytes")
         return float(printed[-1])
 
     def mounted() -> float:
-        target = TMPFS / "attachfs-bench-spec"
-        remove(target)
-        with bench.attachfs(url) as mount:
-            took_s = elapsed_s("cp", "-r", mount.path / "assets" / blobs[0].asset, target)
-        remove(target)
-        return took_s
+        with bench.attachfs(access.url) as mount:
+            return bench.copied_s(blobs, "cp", "-r", mount.path / "assets" / blobs[0].asset)
 
-    contenders = {"attachfs": ours, "cp from a mount": mounted}
-    limit = Limit(1.2, "cp from a mount")
+    contenders, limit = (
+        {"attachfs": ours, "cp from a mount": mounted},
+        Limit(1.2, "cp from a mount"),
+    )
     workload = f"cat of {len(blobs)} x 64 KiB through fsspec, 50 ms"
     yield bench.compare("fsspec", workload, "s", contenders, limit)
 
 
-@row("dask")
+@row
 def dask(bench: Bench) -> Iterator[Row]:
     """Verify 2,000 attachments of 1 MiB, of 100 assets, over a network of 50 ms.
 
@@ -94,30 +93,30 @@ def dask(bench: Bench) -> Iterator[Row]:
     access = bench.access(bench.servers.files.delayed)
 
     def verified(*options: str) -> float:
-        cache = bench.fresh("cache")
         words = ("verify", *paths, *options, "--jobs", str(_JOBS))
-        took_s = elapsed_s(*access.command(*words, cache=cache))
-        remove(cache)
-        return took_s
+        with bench.scratch() as cache:
+            return elapsed_s(*access.command(*words, cache=cache))
 
     contenders = {"attachfs": lambda: verified("--workers", "2"), "one process": verified}
     workload = f"verify {len(blobs)} x 1 MiB, 50 ms, 2 workers, {_JOBS} at once in each"
-    limit = Limit(0.6, "one process")
-    yield bench.compare("dask", workload, "s", contenders, limit, runs=bench.few_runs)
+    yield bench.compare("dask", workload, "s", contenders, Limit(0.6, "one process"), few=True)
 
 
-@row("start")
+@row
 def start(bench: Bench) -> Iterator[Row]:
     """Time `attachfs --help`, and `attachfs mount` until it returns, mounted before."""
     # Users do not have rich, which httpx and structlog import if they can.
     attachfs = ("env", f"PYTHONPATH={Path('tests/support/bare').absolute()}", _ATTACHFS)
-    runs = max(bench.runs, 7)
+
+    def ms(*command: object) -> float:
+        return 1000 * elapsed_s(*command)
+
     helps = {
-        "attachfs": lambda: 1000 * elapsed_s(*attachfs, "--help"),
-        "python -c pass": lambda: 1000 * elapsed_s(sys.executable, "-c", "pass"),
-        "rclone": lambda: 1000 * elapsed_s(RCLONE, "--help"),
+        "attachfs": partial(ms, *attachfs, "--help"),
+        "python -c pass": partial(ms, sys.executable, "-c", "pass"),
+        "rclone": partial(ms, RCLONE, "--help"),
     }
-    yield bench.compare("help", "attachfs --help", "ms", helps, Limit(150), runs=runs)
+    yield bench.compare("help", "attachfs --help", "ms", helps, Limit(150), runs=7)
     cache = bench.fresh("cache")
     access = bench.access(bench.servers.files.plain)
 
@@ -133,17 +132,4 @@ def start(bench: Bench) -> Iterator[Row]:
         return took_s
 
     workload = "attachfs mount, warm, until it answers"
-    yield bench.compare("mount", workload, "s", {"attachfs": mount_s}, Limit(1), runs=runs)
-    remove(cache)
-
-
-def _await_object(store: Path, size_bytes: int) -> None:
-    """Wait until the first host has written its copy."""
-    deadline_s = time.monotonic() + _PATIENCE_S
-    while not any(
-        path.is_file() and path.stat().st_size == size_bytes and "." not in path.name
-        for path in store.glob("sha256/*/*")
-    ):
-        if time.monotonic() > deadline_s:
-            raise MeasurementError("nothing was written to the shared store")
-        time.sleep(0.1)
+    yield bench.compare("mount", workload, "s", {"attachfs": mount_s}, Limit(1), runs=7)

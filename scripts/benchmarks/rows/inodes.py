@@ -6,7 +6,6 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,8 +20,9 @@ from attachfs.catalog.keys import record_key
 from attachfs.tree.files import AttachmentFile
 from attachfs.tree.inodes import ROOT_INO, InodeTable
 from attachfs.tree.nodes import Estate
-from benchmarks.bench import Bench, Limit, Row, alternate, row
+from benchmarks.bench import Bench, row
 from harness.gauges import memory_bytes
+from harness.rows import Limit, Row, alternate
 from tests.support.archives import build, index_in_memory, said, scripted
 
 _MANY: Final = 1_000_000
@@ -33,21 +33,13 @@ _TTL_S: Final = 86400.0  # no request is made
 _FEW_INODES: Final = "a thousand"
 
 
-@row("inodes")
-def inodes(bench: Bench) -> Iterator[Row]:
+@row
+def inodes(bench: Bench) -> list[Row]:
     """Fill a file system with inodes as a walk does, in this process, and look up names in it."""
-    count = _MANY_QUICK if bench.quick else _MANY
-    lookups_us, each_bytes, pauses_ms = trio.run(_measure, count, bench.runs)
-    size = f"{count:,} inodes"
-    workload = f"lookup of a known name among {size}"
-    yield Row("lookups", workload, "us", lookups_us, [Limit(2, _FEW_INODES)])
-    workload = f"memory an inode, of {size}"
-    yield Row("inode-memory", workload, "B", {"attachfs": [each_bytes]}, [Limit(300)])
-    workload = f"full garbage collection with {size}"
-    yield Row("gc-pause", workload, "ms", {"attachfs": pauses_ms}, [Limit(20)])
+    return trio.run(_measure, _MANY_QUICK if bench.quick else _MANY, bench.runs)
 
 
-async def _measure(count: int, runs: int) -> tuple[dict[str, list[float]], float, list[float]]:
+async def _measure(count: int, runs: int) -> list[Row]:
     # Everything is known: the archive is never asked.
     async with scripted(lambda _: said(500)) as archive, trio.open_nursery() as nursery:
         # As the mount does once it is there.
@@ -67,7 +59,13 @@ async def _measure(count: int, runs: int) -> tuple[dict[str, list[float]], float
         figures = await trio.to_thread.run_sync(lookups)
         gc.unfreeze()
         nursery.cancel_scope.cancel()
-    return figures, each_bytes, pauses_ms
+    lookup, memory = "lookup of a known name among", "memory an inode, of"
+    pause, size = "full garbage collection with", f"{count:,} inodes"
+    return [
+        Row("lookups", f"{lookup} {size}", "us", figures, [Limit(2, _FEW_INODES)]),
+        Row("inode-memory", f"{memory} {size}", "B", {"attachfs": [each_bytes]}, [Limit(300)]),
+        Row("gc-pause", f"{pause} {size}", "ms", {"attachfs": pauses_ms}, [Limit(20)]),
+    ]
 
 
 class _FilledTree:

@@ -4,19 +4,16 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import msgspec
 
-from benchmarks.bench import TOKEN, Bench, Limit, Row, row
-from benchmarks.data import MIB, PAGE_RECORDS, Blob
-from harness.gauges import memory_bytes
-from harness.mounts import Mount
+from benchmarks.bench import TOKEN, Bench, Mounting, Walks, row
+from benchmarks.data import PAGE_RECORDS, Blob
 from harness.processes import MeasurementError, printed_s
+from harness.rows import Limit, Row
 from harness.servers import round_trips
 
 _RCLONE: Final = "rclone off"
@@ -25,59 +22,51 @@ _LONG_SIZE: Final = re.compile(r"\S+ +\d+ \S+ +\S+ +(\d+) ")  # of a line of `ls
 UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-@row("ls-l-50ms")
+@row
 def ls_l_50ms(bench: Bench) -> Iterator[Row]:
     """List attachments with what stat(2) says of them, over a network of 50 ms."""
-    blobs = bench.small  # rclone takes a round trip each, eight at a time: 7 s for 1,000
+    url = bench.servers.files.delayed
+    peers = {"attachfs": partial(bench.attachfs, url), _RCLONE: partial(bench.rclone, url)}
+    # rclone takes a round trip each, eight at a time: 7 s for 1,000
     for name, flag, check in (
         ("ls-l-50ms", "-l", _check_sizes),
         ("ls-color-50ms", "--color=always", _check_names),
     ):
-        list_s = partial(_ls_s, bench, flag, check)
-        contenders = {
-            "attachfs": partial(list_s, bench.attachfs, "assets"),
-            _RCLONE: partial(list_s, bench.rclone, ""),
-        }
-        workload = f"ls {flag} of {len(blobs)} attachments, cold, 50 ms"
+        list_s = partial(_ls_s, bench.small, flag, check)
+        contenders = {peer: partial(list_s, mounting) for peer, mounting in peers.items()}
+        workload = f"ls {flag} of {len(bench.small)} attachments, cold, 50 ms"
         yield bench.compare(name, workload, "s", contenders, Limit(0.3, _RCLONE), slow=True)
 
 
-@row("ls-50ms")
+@row
 def ls_50ms(bench: Bench) -> Iterator[Row]:
     """List the names of attachments over a network of 50 ms."""
-    ours = partial(_ls_s, bench, "-1", _check_names, bench.attachfs, "assets")
+    mounting = partial(bench.attachfs, bench.servers.files.delayed)
+    ours = partial(_ls_s, bench.small, "-1", _check_names, mounting)
     contenders = {"attachfs": lambda: round_trips(ours())}
     workload = f"ls of {len(bench.small)} attachments, cold, 50 ms"
     yield bench.compare("ls-50ms", workload, "round trips", contenders, Limit(4))
 
 
-@row("ls-100k")
+@row
 def ls_100k(bench: Bench) -> Iterator[Row]:
     """List all assets of a large archive; what memory and how many requests that takes."""
-    records, server = bench.data.listed, bench.servers.listed
+    records, walks = bench.data.listed, Walks(bench, bench.servers.listed)
     records.warm()
-    peaks: list[float] = []
-    afterwards: list[float] = []
-    requests: list[float] = []
 
     def check(count: int) -> None:
         if count != records.asset_count:
             raise MeasurementError(f"{count} of {records.asset_count} assets were listed")
 
     def ours() -> float:
-        before = server.request_count()
-        with bench.attachfs(server.plain) as mount:
-            took_s, lines = printed_s("ls", "-U", "assets", cwd=mount.path)
-            peaks.append(memory_bytes(mount.process.pid, "VmHWM") / MIB)
-            afterwards.append(memory_bytes(mount.process.pid, "VmRSS") / MIB)
-        requests.append(server.request_count() - before)
+        took_s, lines = walks.printed_s(walks.server.plain, "ls", "-U", "assets")
         check(len(lines))
         check(len(set(lines)))
         return took_s
 
     def loop() -> float:
         begin_s = time.perf_counter()
-        count = _count_assets(server.plain)
+        count = _count_assets(walks.server.plain)
         took_s = time.perf_counter() - begin_s
         check(count)
         return took_s
@@ -85,15 +74,14 @@ def ls_100k(bench: Bench) -> Iterator[Row]:
     workload = f"ls -U of {records.asset_count} assets, no delay"
     contenders, limit = {"attachfs": ours, _LOOP: loop}, Limit(2.0, _LOOP)
     yield bench.compare("ls-100k", workload, "s", contenders, limit, slow=True)
-    memory = {"attachfs": peaks, "afterwards": afterwards}
+    memory = {"attachfs": walks.peak_mib, "afterwards": walks.afterwards_mib}
     what = f"peak resident size, and that after {workload}"
     yield Row("ls-100k-memory", what, "MiB", memory, [Limit(300)])
-    counts = {"attachfs": requests, "pages": [float(records.asset_page_count)] * len(requests)}
     what = f"requests of a mount for {workload}"
-    yield Row("requests-ls-100k", what, "requests", counts, [Limit(1.1, "pages")])
+    yield walks.requests_row("requests-ls-100k", what, records.page_count)
 
 
-@row("ls-100k-first")
+@row
 def ls_100k_first(bench: Bench) -> Iterator[Row]:
     """Wait for the first name of a large archive's assets."""
     records = bench.data.listed
@@ -135,16 +123,14 @@ def _count_assets(url: str) -> int:
 
 
 def _ls_s(
-    bench: Bench,
+    blobs: list[Blob],
     flag: str,
     check: Callable[[list[Blob], list[str]], None],
-    mounting: Callable[[str], AbstractContextManager[Mount]],
-    below: str,
+    mounting: Mounting,
 ) -> float:
     """Return how long `ls` takes on a fresh mount."""
-    blobs = bench.small
-    with mounting(bench.servers.files.delayed) as mount:
-        took_s, lines = printed_s("ls", flag, Path(below) / blobs[0].asset, cwd=mount.path)
+    with mounting() as mount:
+        took_s, lines = printed_s("ls", flag, f"assets/{blobs[0].asset}", cwd=mount.path)
     check(blobs, lines)
     return took_s
 

@@ -4,15 +4,18 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Final
 
 import httpx
 import msgspec
 
-from benchmarks.bench import TOKEN, Bench, Limit, Row, remove, row
+from benchmarks.bench import TOKEN, Bench, Walks, row
 from benchmarks.data import Records
 from benchmarks.rows.listing import UUID
+from harness.mounts import Mount
 from harness.processes import MeasurementError, printed_s
+from harness.rows import Limit, Row
 
 _EACH: Final = "a request an asset"
 _EACH_ASKED: Final = 100  # of all: 10,000 would take nine minutes
@@ -23,48 +26,42 @@ _LIFETIME_S: Final = 60
 _QUICK_LIFETIME_S: Final = 5
 
 
-@row("find-10k")
+@row
 def find_10k(bench: Bench) -> Iterator[Row]:
     """Walk through an unknown archive, over 50 ms; how many requests that takes."""
-    records, server = bench.data.walked, bench.servers.walked
+    records, walks = bench.data.walked, Walks(bench, bench.servers.walked)
+    url, count = walks.server.delayed, records.asset_count
     records.warm()
-    requests: list[float] = []
 
     def ours() -> float:
-        before = server.request_count()
-        with bench.attachfs(server.delayed) as mount:
-            took_s, lines = printed_s("find", "assets", cwd=mount.path)
-        requests.append(server.request_count() - before)
+        took_s, lines = walks.printed_s(url, "find", "assets")
         _check_assets(records, lines)
         return took_s
 
     def each() -> float:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         begin_s = time.perf_counter()
-        with httpx.Client(base_url=server.delayed, headers=headers) as http:
+        with httpx.Client(base_url=url, headers=headers) as http:
             for number in range(_EACH_ASKED):
                 path = f"/archivist/v2/assets/{records.asset(number)}/events"
                 http.get(path).raise_for_status().json()
-        return (time.perf_counter() - begin_s) / _EACH_ASKED * records.asset_count
+        return (time.perf_counter() - begin_s) / _EACH_ASKED * count
 
-    count = records.asset_count
     what = f"find of {count} assets with 2 events each, cold, 50 ms"
     workload = f"{what}; the peer's time is that of {_EACH_ASKED} assets, scaled to {count}"
     contenders, limit = {"attachfs": ours, _EACH: each}, Limit(0.05, _EACH)
     yield bench.compare("find-10k", workload, "s", contenders, limit, slow=True)
     workload = f"requests of a mount for {what}; pages of assets and of events"
-    pages = float(records.asset_page_count + records.event_page_count)
-    counts = {"attachfs": requests, "pages": [pages] * len(requests)}
-    yield Row("requests-find-10k", workload, "requests", counts, [Limit(1.1, "pages")])
+    yield walks.requests_row("requests-find-10k", workload, records.page_count)
 
 
-@row("restart-find")
+@row
 def restart_find(bench: Bench) -> Iterator[Row]:
     """Walk through an archive known from an earlier mount."""
     yield _find_again(bench, "restart-find", "assets", "", Limit(1.3, _STATIC))
 
 
-@row("find-by-name")
+@row
 def find_by_name(bench: Bench) -> Iterator[Row]:
     """Walk through the names that people gave, known from an earlier mount."""
     yield _find_again(bench, "find-by-name", "by-name", " by name")
@@ -88,31 +85,25 @@ def _find_again(bench: Bench, name: str, view: str, kind: str, *limits: Limit) -
     description.write_bytes(msgspec.msgpack.encode(entries))
     time.sleep(lifetime_s + 1)
 
-    def check(lines: list[str]) -> None:
+    def find_s(mounting: AbstractContextManager[Mount]) -> float:
+        with mounting as mount:
+            took_s, lines = printed_s("find", view, cwd=mount.path)
         if sorted(lines) != paths:
             raise MeasurementError(f"find printed other names in {view}: {len(lines)}")
+        return took_s
 
     def ours() -> float:
         # A copy: what this walk learns must not begin the next one's lifetimes anew.
-        cache = bench.fresh("cache")
-        shutil.copytree(known, cache, dirs_exist_ok=True)
-        with bench.attachfs(url, "--metadata-ttl", f"{lifetime_s}s", cache=cache) as mount:
-            took_s, lines = printed_s("find", view, cwd=mount.path)
-        remove(cache)
-        check(lines)
-        return took_s
+        with bench.scratch() as cache:
+            shutil.copytree(known, cache, dirs_exist_ok=True)
+            return find_s(bench.attachfs(url, "--metadata-ttl", f"{lifetime_s}s", cache=cache))
 
     def static() -> float:
-        with bench.static(description, lifetime_s=lifetime_s) as mount:
-            took_s, lines = printed_s("find", view, cwd=mount.path)
-        check(lines)
-        return took_s
+        return find_s(bench.static(description, lifetime_s=lifetime_s))
 
     workload = f"find of {records.asset_count} assets{kind} after a restart, lifetimes over"
     contenders = {"attachfs": ours, _STATIC: static}
-    measured = bench.compare(name, workload, "s", contenders, *limits, slow=True)
-    remove(known)
-    return measured
+    return bench.compare(name, workload, "s", contenders, *limits, slow=True)
 
 
 def _check_assets(records: Records, paths: list[str]) -> None:

@@ -6,9 +6,7 @@
  * stat(2) of each file: whoever calls it has made the kernel forget them.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,62 +16,54 @@
 
 enum { READ_BYTES = 4096, FILE_BYTES = 64 * 1024 };
 
-static int64_t now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+static int look_up(const char *name) {
+    struct stat st;
+    return stat(name, &st);
 }
 
-static void check(long result, const char *what) {
-    if (result < 0) {
-        perror(what);
-        exit(1);
-    }
+static int get_attributes(const char *name) {
+    struct statx stx;
+    return statx(AT_FDCWD, name, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &stx);
+}
+
+static int open_file(const char *name) {
+    int fd = open(name, O_RDONLY);
+    return fd < 0 ? fd : close(fd);
+}
+
+static int read_first(const char *name) {
+    static char buffer[READ_BYTES] __attribute__((aligned(READ_BYTES)));
+    static off_t offset;
+    static int fd;
+    if (!fd) fd = open(name, O_RDONLY | O_DIRECT); /* of the first file, past the page cache */
+    offset = (offset + READ_BYTES) % FILE_BYTES;
+    return pread(fd, buffer, READ_BYTES, offset) == READ_BYTES ? 0 : -1;
+}
+
+static void repeat(int (*operation)(const char *), char **names, int files, long count) {
+    for (long i = 0; i < count; i++)
+        if (operation(names[i % files])) {
+            perror(names[i % files]);
+            exit(1);
+        }
 }
 
 int main(int argc, char **argv) {
-    if (argc < 4) {
+    static const char *const names[] = {"lookup", "getattr", "open", "read"};
+    static int (*const operations[])(const char *) = {look_up, get_attributes, open_file, read_first};
+    int at = 0;
+    while (at < 4 && argc > 3 && strcmp(names[at], argv[1])) at++;
+    if (argc < 4 || at == 4) {
         fprintf(stderr, "usage: operations getattr|lookup|open|read COUNT FILE...\n");
         return 2;
     }
-    const char *operation = argv[1];
     long count = atol(argv[2]);
-    int files = argc - 3;
-    char **names = argv + 3;
-    struct stat st;
-    struct statx stx;
-    int64_t begin = 0;
-    if (!strcmp(operation, "lookup")) {
-        begin = now();
-        for (long i = 0; i < count; i++) check(stat(names[i % files], &st), names[i % files]);
-    } else if (!strcmp(operation, "getattr")) {
-        for (int i = 0; i < files; i++) check(stat(names[i], &st), names[i]);
-        begin = now();
-        for (long i = 0; i < count; i++)
-            check(statx(AT_FDCWD, names[i % files], AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &stx),
-                  names[i % files]);
-    } else if (!strcmp(operation, "open")) {
-        for (int i = 0; i < files; i++) check(stat(names[i], &st), names[i]);
-        begin = now();
-        for (long i = 0; i < count; i++) {
-            int fd = open(names[i % files], O_RDONLY);
-            check(fd, names[i % files]);
-            close(fd);
-        }
-    } else if (!strcmp(operation, "read")) {
-        void *buffer;
-        if (posix_memalign(&buffer, READ_BYTES, READ_BYTES)) return 1;
-        int fd = open(names[0], O_RDONLY | O_DIRECT); /* past the page cache */
-        check(fd, names[0]);
-        begin = now();
-        for (long i = 0; i < count; i++) {
-            long got = pread(fd, buffer, READ_BYTES, (i * READ_BYTES) % FILE_BYTES);
-            check(got == READ_BYTES ? got : -1, names[0]);
-        }
-    } else {
-        fprintf(stderr, "operations: unknown operation %s\n", operation);
-        return 2;
-    }
-    printf("%.0f\n", (double)(now() - begin) / count);
+    if (at) repeat(look_up, argv + 3, argc - 3, argc - 3); /* the kernel knows the names */
+    if (at == 3) repeat(read_first, argv + 3, argc - 3, 1); /* it is open */
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    repeat(operations[at], argv + 3, argc - 3, count);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    printf("%.0f\n", ((end.tv_sec - begin.tv_sec) * 1e9 + end.tv_nsec - begin.tv_nsec) / count);
     return 0;
 }
