@@ -28,7 +28,7 @@ from tests.support.ports import free_port
 from tests.support.programs import PROGRAM, Done, running, sentence
 from tests.support.reports import rows_of
 
-_PATIENCE_S = 4 * PATIENCE_S  # each process of Dask's imports it first
+_PATIENCE_S = 2 * PATIENCE_S  # each process of Dask's imports it first
 _ASSETS = 20
 _PER_ASSET = 3
 # Of the attachments, so many are of more assets than two workers have under way; so some of these
@@ -302,7 +302,9 @@ def _plain_answer(port: int) -> bytes:
 def test_a_cut_at_the_start_says_nothing(slow: Steering, home: Path, processes: int) -> None:
     """Whatever of the cluster is there by then; its processes are true starts."""
     environment = _environment(slow, home)
-    with running("verify", "assets", "--workers", "2", env=environment) as process:
+    with running(
+        "verify", "assets", "--workers", "2", env=environment, patience_s=_PATIENCE_S
+    ) as process:
         whole = psutil.Process(process.pid)
         until(lambda: len(whole.children(recursive=True)) >= processes)
         process.send_signal(signal.SIGINT)

@@ -25,7 +25,7 @@ from tests.support.clocks import Clocks
 from tests.support.plain import NO_AUTHORITIES
 
 VIEWS = ["assets", "by-name", "publicassets", "as-of"]
-PATIENCE_S = 30.0  # for what takes well under a second; only a failure waits that long
+PATIENCE_S = 60.0  # for what takes well under a second; only a failure waits that long
 _MOST_HELD = 1000
 
 

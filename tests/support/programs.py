@@ -49,9 +49,17 @@ Done = subprocess.CompletedProcess[str]
 _LOGGED = re.compile(r"\d{4}-\d\d-\d\dT\S+Z \[")
 
 
+_PROGRESS = re.compile(r"attachfs: (verify|prefetch): .* files, .* of .*\n")
+
+
+def without_progress(stderr: str) -> str:
+    """Return what a job has said but for how far it was: every five seconds on a slow machine."""
+    return _PROGRESS.sub("", stderr)
+
+
 def sentence(done: Done) -> str:
     """Return the one sentence that a program which failed has said, besides its log."""
-    said = [line for line in done.stderr.splitlines() if not _LOGGED.match(line)]
+    said = [line for line in without_progress(done.stderr).splitlines() if not _LOGGED.match(line)]
     assert done.returncode != 0
     assert done.stdout == ""
     assert len(said) == 1, done.stderr
