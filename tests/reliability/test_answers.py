@@ -86,7 +86,9 @@ def _page(name: str, end: str, change: Callable[[list[Any]], list[Any]]) -> Case
 
 _GARBAGE: list[Any] = [None, 5, "x", [], {}, {"identity": 5}, {"identity": "assets/../.."}]
 _LOGIN = faultproxy.OtherBody(b"<html>Please log in</html>", "text/html")
-_GONE = dict.fromkeys((RECORD, INFO, OPEN), "ENOENT") | dict.fromkeys((LISTING, *BODIES), "ESTALE")
+_GONE = dict.fromkeys((RECORD, INFO, OPEN), "ENOENT") | dict.fromkeys(BODIES, "ESTALE")
+# That what exists has no list is not a shorter answer: nothing is known of it.
+_GONE[LISTING] = "EIO"
 _CASES = (
     _status(400, "EIO"),
     _status(401, "EACCES"),
