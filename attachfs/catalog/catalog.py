@@ -250,7 +250,8 @@ class Catalog:
         try:
             return await self._record_at(asset, at_time, max_age_s=inf if final else None)
         except NotFound:
-            if self._is_after(asked_s, at_ns):
+            # An asset that is not known to exist today is denied or gone, whatever the time.
+            if self._is_after(asked_s, at_ns) and self.known_record(asset) is not None:
                 self._index.put(absent_at_key(asset, at_time), b"", asked_s)
             raise
         except CANNOT_ASK as error:
