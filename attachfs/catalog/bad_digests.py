@@ -58,7 +58,7 @@ class BadDigests:
 
     def mark(self, path: AttachmentPath, digests: Iterable[str]) -> None:
         """Record that an attachment, of which these digests are known, is marked SCANNED_BAD."""
-        self._add(path.path, {"", *digests})
+        self._add(path.path, {"", *digests, *self._digests.get(path.path, ())})
 
     def learn(self, path: AttachmentPath, digests: Iterable[str]) -> None:
         """Record more digests of an attachment, where that is marked SCANNED_BAD."""
@@ -82,9 +82,12 @@ class BadDigests:
                 self._add(entry.value.decode(errors="replace"), {digest})
 
     def _add(self, path: str, digests: Iterable[str]) -> None:
+        now_s = self._clock.now_s()
         for digest in digests:
             if self._remember(path, digest):
-                self._index.put(bad_key(digest, path), b"", self._clock.now_s())
+                self._index.put(bad_key(digest, path), b"", now_s)
+            else:  # as old as the /info that says so: what is old may be removed
+                self._index.touch(bad_key(digest, path), now_s)
         while self._entries > _MAX_ENTRIES and len(self._digests) > 1:
             self._forget(next(iter(self._digests)))
 

@@ -20,6 +20,7 @@ from attachfs.errors import (
     IsADirectory,
     Mismatch,
     NotFound,
+    SetupError,
     Stale,
     Unauthenticated,
 )
@@ -431,7 +432,8 @@ def _answer(result: bytes | AttachfsError, path: str, on_error: str) -> bytes | 
 def _omit(error: OSError) -> None:
     """Take what a walk leaves out; raise what tells nothing of what there is."""
     is_known = isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError)
-    if not is_known or isinstance(error.__cause__, Unauthenticated):
+    # A token that is refused or missing, at the first request or a later one, hides everything.
+    if not is_known or isinstance(error.__cause__, Unauthenticated | SetupError):
         raise error
 
 

@@ -166,3 +166,22 @@ async def test_what_was_marked_first_goes_where_there_are_too_many(
         *range(90, 100)
     ]
     assert len(bad.holders) == 10
+
+
+async def test_a_mark_is_as_old_as_the_info_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for what a record declared: an old entry may be removed while `/info` still says bad."""
+    clock = Clock()
+    index = Index.open(tmp_path / "index")
+    try:
+        bad = BadDigests(index, clock)
+        bad.mark(_FIRST, {_EVIL})
+        bad.learn(_FIRST, {_OTHER})
+        later_s = clock.now_s() + 1_000
+        monkeypatch.setattr(clock, "now_s", lambda: later_s)
+        bad.mark(_FIRST, {_EVIL})
+        entries = [index.get(key) for key in index.keys(BAD, 10)]
+        assert [entry.at_s for entry in entries if entry is not None] == [later_s] * 3
+    finally:
+        index.close()

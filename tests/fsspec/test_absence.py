@@ -290,3 +290,18 @@ def test_wrong_bytes_do_not_keep_others_from_being_copied(
     assert caught.value.errno == errno.EIO
     copied = {path.name for path in (tmp_path / "copy").iterdir()}
     assert set(uuids) - copied == {uuids[7]}
+
+
+@pytest.mark.parametrize("token", ["refused", "missing"])
+@pytest.mark.parametrize("find", _FOUND)
+def test_without_a_good_token_nothing_is_a_shorter_answer(
+    empty: Estate, tmp_path: Path, find: str, token: str
+) -> None:
+    """Also where that is found out when the archive is opened."""
+    _asset(empty, _EARLY, b"one")
+    options = options_of(empty.running) | {"cache_dir": str(tmp_path / "own")}
+    if token == "missing":
+        options["token_file"] = str(tmp_path / "missing")
+    empty.demo.fail_next(status=401, times=1000)
+    with pytest.raises(PermissionError):
+        _FOUND[find](ArchivistFileSystem(**options), "assets")
