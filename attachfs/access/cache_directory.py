@@ -45,6 +45,7 @@ def require_own(directory: Path) -> None:
     own_uid = os.geteuid()
     if status.st_uid not in (own_uid, _ROOT_UID):
         raise _of_another_user(directory, status.st_uid)
+    _refuse_writable(directory, status)
     for name in _DIRECTORIES:
         path = directory / name
         try:
@@ -57,6 +58,20 @@ def require_own(directory: Path) -> None:
             raise CacheUnusable(
                 f"{path} is not a directory that attachfs made; run rm {quote(str(path))}"
             )
+        _refuse_writable(path, status)
+
+
+def _refuse_writable(path: Path, status: os.stat_result) -> None:
+    """Raise where others may put something else in place of what is in a directory.
+
+    They may not where it is sticky, as /tmp is; the group of this process may be its user's own.
+    """
+    others = stat.S_IWOTH | (0 if status.st_gid == os.getegid() else stat.S_IWGRP)
+    if status.st_mode & others and not status.st_mode & stat.S_ISVTX:
+        raise CacheUnusable(
+            f"other users can change what is in {path}: mode {stat.S_IMODE(status.st_mode):04o}; "
+            f"run: chmod go-w {quote(str(path))}"
+        )
 
 
 def _of_another_user(path: Path, uid: int) -> CacheUnusable:

@@ -12,7 +12,7 @@ import structlog
 
 from attachfs.files import lock, require_regular
 
-SUFFIXES: Final = ("", "-wal", "-shm")
+SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
 _FORMAT: Final = 1  # PRAGMA user_version
 # A table with row ids: values of 1.2 KB in WITHOUT ROWID overflow into pages of their own. 100,000
 # of them took 5.2 s and 469 MB instead of 0.9 s and 142 MB, a point read 27 us instead of 9 us.
@@ -29,7 +29,7 @@ _SCHEMA: Final = (
 _PRAGMAS: Final = ("PRAGMA synchronous=OFF", "PRAGMA mmap_size=0", "PRAGMA cache_size=-4096")
 GET: Final = "SELECT value, at_s FROM entries WHERE key=?"
 _BUSY_S: Final = 0.5
-_OPEN_S: Final = 10.0
+_OPEN_S: Final = 2.0
 _LOCK_S: Final = 2.0
 
 _log = structlog.get_logger(__name__)

@@ -12,8 +12,9 @@ import msgspec
 from attachfs.catalog.database import GET, SUFFIXES, alone, is_damage
 from attachfs.catalog.index import Index
 from attachfs.catalog.keys import OWNER
+from attachfs.files import require_regular
 
-_BUSY_S: Final = 10.0
+_BUSY_S: Final = 2.0
 
 _COUNT: Final = "SELECT COUNT(*), COALESCE(MAX(at_s), 0) FROM entries"
 _OLDER: Final = "SELECT COUNT(*) FROM entries WHERE key<>? AND at_s<?"
@@ -84,7 +85,10 @@ def _described(path: Path) -> IndexFile:
         with suppress(FileNotFoundError):
             size_bytes += Path(f"{path}{suffix}").stat().st_size
     entries, written_s, owner = None, 0.0, Owner()
-    with suppress(sqlite3.Error, msgspec.DecodeError), closing(_connect(path)) as connection:
+    with (
+        suppress(sqlite3.Error, OSError, msgspec.DecodeError),
+        closing(_connect(path)) as connection,
+    ):
         entries, written_s = connection.execute(_COUNT).fetchone()
         for value, _ in connection.execute(GET, (OWNER,)):
             entries -= 1
@@ -105,6 +109,11 @@ def _is_used(connection: sqlite3.Connection) -> bool:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Open a file that is there, to read and to change it."""
+    """Open a file that is there, to read and to change it; raises `OSError` for a FIFO and such.
+
+    SQLite opens what is in place of a journal, and waits there whatever signals come.
+    """
+    for suffix in SUFFIXES:
+        require_regular(f"{path}{suffix}")
     uri = f"file:{quote(str(path))}?mode=rw"
     return sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)

@@ -34,6 +34,8 @@ def stored_files(objects: Path) -> Iterator[StoredFile]:
     """Yield every file of a directory of objects, in no order; raises `OSError`."""
     with os.scandir(objects) as folders:
         for folder in folders:
+            if not folder.is_dir(follow_symlinks=False):
+                continue
             with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as files:
                 for file in files:
                     with suppress(FileNotFoundError):

@@ -53,3 +53,44 @@ def test_a_link_in_place_of_a_directory_is_refused(cache: Path, name: str) -> No
     (cache / name).rename(cache / "moved")
     (cache / name).symlink_to(cache / "moved")
     _refuses(cache, "is not a directory that attachfs made")
+
+
+@pytest.mark.parametrize("name", [".", *_DIRECTORIES])
+@pytest.mark.parametrize("mode", [0o777, 0o702])
+def test_a_directory_that_others_may_write_to_is_refused(cache: Path, name: str, mode: int) -> None:
+    """They could put a link in place of what is in it, and eviction would remove what is there."""
+    (cache / name).chmod(mode)
+    _refuses(cache, "other users can change what is in .*; run: chmod go-w ")
+    (cache / name).chmod(mode | 0o1000)
+    require_own(cache)
+
+
+def test_a_group_of_others_may_not_write(cache: Path) -> None:
+    """The group of this process may be its user's own."""
+    cache.chmod(0o770)
+    require_own(cache)
+    os.chown(cache, -1, _NOBODY)
+    _refuses(cache, "other users can change")
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
+def test_what_is_not_a_file_in_place_of_an_index_holds_nothing_up(cache: Path, suffix: str) -> None:
+    """It is listed as an index without entries; removing says what is wrong."""
+    index = cache / "index" / f"{'0' * 32}.sqlite3"
+    if suffix:
+        index.touch()
+    os.mkfifo(f"{index}{suffix}")
+    assert [file.entries for file in kept(cache).indexes] == ([None] if suffix else [])
+    if suffix:
+        with pytest.raises(CacheUnusable, match="not a regular file"):
+            remove(cache, 2.0**33)
+
+
+def test_a_folder_of_objects_that_is_a_link_is_passed_over(cache: Path) -> None:
+    """What it leads to is neither counted nor removed."""
+    victim = cache.parent / "victim"
+    victim.mkdir()
+    (victim / "thesis.txt").write_bytes(b"precious")
+    (cache / "objects" / "sha256" / "aa").symlink_to(victim)
+    assert remove(cache, 2.0**33).files == 0
+    assert (victim / "thesis.txt").read_bytes() == b"precious"

@@ -35,7 +35,7 @@ async def test_a_cache_need_not_be_there(tmp_path: Path) -> None:
 
 
 async def test_a_cache_must_be_ours_to_write(tmp_path: Path) -> None:
-    """A file is none, nor is another user's; what others may change is a warning."""
+    """A file is none, nor is another user's; nor what others may change."""
     (tmp_path / "file").touch()
     other, shared = tmp_path / "other", tmp_path / "shared"
     other.mkdir()
@@ -57,7 +57,7 @@ async def test_a_cache_must_be_ours_to_write(tmp_path: Path) -> None:
     shared.chmod(0o777)
     found = await _looked_at(shared)
     assert (found["cache"].outcome, found["cache"].advice) == (
-        Outcome.WARNING,
+        Outcome.FAILED,
         f"run: chmod go-w {shared}",
     )
 

@@ -3,8 +3,6 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from shlex import quote
-from typing import Final
 
 from attachfs.access.cache_directory import require_own, try_cache, unusable
 from attachfs.access.checkup.findings import Check, Finding, in_thread, ok, skipped, warning
@@ -12,8 +10,6 @@ from attachfs.access.settings import Settings
 from attachfs.content.inspection import Inspection, inspect
 from attachfs.errors import NO_ROOM, CacheUnusable
 from attachfs.wording import rough_size
-
-_OTHERS_MAY_WRITE: Final = 0o022
 
 
 class Storage:
@@ -34,7 +30,7 @@ class Storage:
     def _directory(self) -> Finding:
         directory = self._settings.cache_dir
         try:
-            status = directory.stat()
+            directory.stat()
         except FileNotFoundError:
             return self._missing(directory)
         except OSError as error:
@@ -48,11 +44,6 @@ class Storage:
             return warning(
                 f"nothing can be written to {directory}: {error.strerror}",
                 "a mount goes on in memory, and forgets; make room, or give another --cache-dir",
-            )
-        if status.st_mode & _OTHERS_MAY_WRITE:
-            return warning(
-                f"other users can change what is in {directory}",
-                f"run: chmod go-w {quote(str(directory))}",
             )
         return ok(f"{directory} is ours and takes what is written")
 
