@@ -11,7 +11,9 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class _Flight(Generic[V]):
+class Flight(Generic[V]):
+    """Hold one piece of work under way; `done` is set once it has ended."""
+
     __slots__ = ("done", "error", "kept", "scope", "value", "waiters")
 
     def __init__(self) -> None:
@@ -21,6 +23,14 @@ class _Flight(Generic[V]):
         self.kept = False
         self.value: V
         self.error: Exception = Closing("the work was given up")
+
+    def outcome(self) -> V:
+        """Return what the work has returned, or raise what it has raised."""
+        try:
+            return self.value
+        except AttributeError:
+            # Without its old traceback: the same error is raised once per waiter.
+            raise self.error.with_traceback(None) from self.error.__cause__
 
 
 class Flights(Generic[K, V]):
@@ -32,18 +42,14 @@ class Flights(Generic[K, V]):
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
-        self._flights: dict[K, _Flight[V]] = {}
+        self._flights: dict[K, Flight[V]] = {}
 
     async def join(self, key: K, work: Callable[[], Awaitable[V]], *, kept: bool = False) -> V:
         """Return the outcome of the work under way for `key`, or else of `work`, started now.
 
         What is `kept` goes on when nobody waits for it any more.
         """
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = _Flight()
-            self._nursery.start_soon(self._fly, key, flight, work)
-            self._flights[key] = flight  # not before: a nursery that is closed takes no work
+        flight = self._under_way(key, work)
         flight.waiters += 1
         flight.kept = flight.kept or kept
         try:
@@ -53,13 +59,23 @@ class Flights(Generic[K, V]):
             if not flight.waiters and not flight.kept and not flight.done.is_set():
                 flight.scope.cancel()
                 self._land(key, flight)
-        try:
-            return flight.value
-        except AttributeError:
-            # Without its old traceback: the same error is raised once per waiter.
-            raise flight.error.with_traceback(None) from flight.error.__cause__
+        return flight.outcome()
 
-    async def _fly(self, key: K, flight: _Flight[V], work: Callable[[], Awaitable[V]]) -> None:
+    def begin(self, key: K, work: Callable[[], Awaitable[V]]) -> Flight[V]:
+        """Return the work under way for `key`, or else `work`, started now; it is kept."""
+        flight = self._under_way(key, work)
+        flight.kept = True
+        return flight
+
+    def _under_way(self, key: K, work: Callable[[], Awaitable[V]]) -> Flight[V]:
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = Flight()
+            self._nursery.start_soon(self._fly, key, flight, work)
+            self._flights[key] = flight  # not before: a nursery that is closed takes no work
+        return flight
+
+    async def _fly(self, key: K, flight: Flight[V], work: Callable[[], Awaitable[V]]) -> None:
         try:
             with flight.scope:
                 try:
@@ -70,6 +86,6 @@ class Flights(Generic[K, V]):
             self._land(key, flight)
             flight.done.set()
 
-    def _land(self, key: K, flight: _Flight[V]) -> None:
+    def _land(self, key: K, flight: Flight[V]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]

@@ -16,11 +16,11 @@ from types import FrameType
 from typing import Any
 
 import pytest
-import stamina
 import structlog
 import trio
 from hypothesis import settings, strategies
 
+from attachfs.archive import policy
 from attachfs.demo.launch import ArchiveConfig, RunningArchive, run_archive
 from tests.support.archives import OPEN_INDEXES
 from tests.support.estates import Estate, serving_estate
@@ -249,8 +249,6 @@ def quiet_log(expected_warnings: set[str]) -> Iterator[list[structlog.typing.Eve
 
 
 @pytest.fixture
-def quick_retries(expected_warnings: set[str]) -> Iterator[None]:
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry as often as ever, without the waits in between: for tests on real sockets."""
-    expected_warnings.add("stamina.retry_scheduled")
-    with stamina.set_testing(True, attempts=100, cap=True):
-        yield
+    monkeypatch.setattr(policy, "FIRST_PAUSE_S", 0.0)

@@ -14,11 +14,8 @@ import trio
 from attachfs.access.limits import descriptor_limit
 from attachfs.access.preflight import preflight
 from attachfs.access.settings import Knowledge, Settings
-from attachfs.archive.auth import BearerAuth
-from attachfs.archive.client import Archive, OfflineArchive
-from attachfs.archive.streams import Streams
-from attachfs.archive.traffic import Traffic
-from attachfs.archive.transport import MAX_CONNECTIONS, async_client, blocking_client
+from attachfs.archive.client import Archive, open_archive
+from attachfs.archive.http.pool import MAX_CONNECTIONS
 from attachfs.catalog.catalog import Catalog
 from attachfs.catalog.index import Index
 from attachfs.catalog.index_files import Owner, sign
@@ -66,31 +63,22 @@ async def opened(
     `SetupError` where the archive cannot be used, and what the block raises; a mistake of the
     user's is raised as it is, not in a group.
     """
-    auth = None if settings.credentials is None else BearerAuth(settings.credentials)
-    http = async_client(
+    archive = open_archive(
         settings.url,
-        auth=auth,
+        settings.credentials,
         ca_bundle=settings.ca_bundle,
         timeout_s=settings.timeout_s,
+        max_concurrent=settings.max_requests,
         connections=min(MAX_CONNECTIONS, descriptor_limit() // _DESCRIPTORS_PER_CONNECTION),
     )
-    traffic = Traffic()
-    blocking = blocking_client(
-        settings.url, auth=auth, ca_bundle=settings.ca_bundle, timeout_s=settings.timeout_s
-    )
-    streams = Streams(blocking, traffic)
-    kind = OfflineArchive if settings.knowledge is Knowledge.OFFLINE else Archive
+    if settings.knowledge is Knowledge.OFFLINE:
+        archive = archive.offline()
     async with (
         _unwrapped(),
-        kind(
-            http,
-            timeout_s=settings.timeout_s,
-            traffic=traffic,
-            max_requests=settings.max_requests,
-        ) as archive,
         AsyncExitStack() as stack,
         trio.open_nursery() as background,
     ):
+        stack.enter_context(archive)
         file = index_file(settings)
         # Since somebody found that all was well; where that is not believed, it is of no use.
         known = settings.knowledge is Knowledge.KEPT and file.exists()
@@ -114,9 +102,7 @@ async def opened(
         shared = None
         if settings.shared_store is not None:
             shared = SharedStore(SharedFolder.at(settings.shared_store), background)
-        content = Content(
-            archive, streams, store, background, _content_settings(settings), shared=shared
-        )
+        content = Content(archive, store, background, _content_settings(settings), shared=shared)
         fs = FileSystem(
             catalog,
             content,
@@ -130,7 +116,6 @@ async def opened(
         async with _seen(fs, settings.knowledge) as seen:
             yield Opened(settings, archive, catalog, content, store, shared, seen)
         background.cancel_scope.cancel()
-    streams.close()
 
 
 @asynccontextmanager

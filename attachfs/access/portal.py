@@ -6,11 +6,10 @@ import threading
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import structlog
 import trio
-from structlog.typing import EventDict
 
 from attachfs.access.opened import Opened, opened
 from attachfs.access.settings import Settings
@@ -156,20 +155,12 @@ def _be_quiet() -> None:
         structlog.configure(
             processors=[
                 structlog.stdlib.filter_by_level,
-                without_retries,
                 structlog.processors.format_exc_info,
                 structlog.processors.KeyValueRenderer(key_order=["event"]),
             ],
             logger_factory=structlog.stdlib.LoggerFactory(),
             wrapper_class=structlog.stdlib.BoundLogger,
         )
-
-
-def without_retries(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Drop what stamina says of each attempt: an outage has a line of its own."""
-    if event["event"] == "stamina.retry_scheduled":
-        raise structlog.DropEvent
-    return event
 
 
 def _begin_anew() -> None:

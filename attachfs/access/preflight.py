@@ -59,11 +59,11 @@ async def preflight(archive: Archive, *, public: bool = False, known: bool = Fal
 
 async def _ask(archive: Archive, *, public: bool, patient: bool) -> None:
     """Ask for next to nothing; the `patient` wait for a server that is slow and not in trouble."""
-    with archive.outage.hurried(_NO_CONNECTION_S):
+    with archive.policy.breaker.hurried(_NO_CONNECTION_S):
         with trio.move_on_after(_TROUBLE_S):
             return await _probe(archive, public=public)
-        if archive.outage.error is not None:
-            raise archive.outage.error
+        if archive.policy.breaker.error is not None:
+            raise archive.policy.breaker.error
         if not patient:
             raise TimedOut(f"no answer within {_TROUBLE_S:g} s")
         return await _probe(archive, public=public)

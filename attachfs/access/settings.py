@@ -5,9 +5,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from attachfs.archive.concurrency import MAX_CONCURRENT
 from attachfs.archive.credentials import Credentials
 from attachfs.archive.endpoints import ScanPolicy
-from attachfs.archive.pace import MAX_CONCURRENT
 
 _MIB: Final = 1024 * 1024
 DEFAULT_URL: Final = "https://app.datatrails.ai"

@@ -1,7 +1,7 @@
 """Where the bearer token comes from: given, or in a file.
 
 These kinds, and that of `attachfs.archive.client_credentials`, answer the same questions, none of
-which waits; whoever sends requests does the waiting (`attachfs.archive.auth`). Pickled, they are
+which waits; `attachfs.archive.http.tokens` does the waiting. Pickled, they are
 the path of their file, which is read where they are unpickled: no secret leaves the process. What
 has no file raises `CredentialsUnusable`.
 """

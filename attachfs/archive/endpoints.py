@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Final, Generic, Protocol, TypeVar
 
-from attachfs.archive.identities import AttachmentPath, Holder
+from attachfs.archive.identities import AttachmentPath, Holder, is_uuid
 from attachfs.archive.models import (
     PAGE_SIZE,
     Info,
@@ -22,8 +22,13 @@ from attachfs.archive.models import (
     parse_events_page,
     parse_info,
 )
+from attachfs.errors import BadReply
 
 T = TypeVar("T")
+
+# Sources of an attachment that has another one than its own path, as `source_url` has them.
+ASSET: Final = "asset"
+BLOB: Final = "blob"
 
 _V2: Final = "/archivist/v2"
 _PUBLIC: Final = (f"{_V2}/publicassets/", f"{_V2}/attachments/publicassets/")
@@ -165,16 +170,35 @@ def blob_url(attachment: str) -> str:
     return f"/archivist/v1/blobs/{attachment}"
 
 
-def info(url: str) -> Call[Info]:
-    """Ask for the `/info` of an attachment, at one of its URLs."""
-    return Call(f"{url}/info", partial(parse_info, url=url), _MAX_INFO_BYTES)
+def source_url(path: AttachmentPath, source: str) -> str:
+    """Return where a source has an attachment: a URL without its origin.
+
+    The source is "" for the path's own URL, `ASSET` for that of its event's asset, `BLOB` for the
+    Blobs API's, or the UUID of the event that set it on its asset. Raises `BadReply` for others.
+    """
+    holder, attachment = path
+    if not source:
+        return attachment_url(path)
+    if source == BLOB and not holder.public:
+        return blob_url(attachment)
+    if source == ASSET and holder.event is not None:
+        return attachment_url(AttachmentPath(holder.owner, attachment))
+    if is_uuid(source) and holder.event is None:
+        return attachment_url(AttachmentPath(holder._replace(event=source), attachment))
+    raise BadReply(f"{path.path}: no such source of an attachment")
 
 
-def download(url: str, policy: ScanPolicy) -> Download:
+def info(path: AttachmentPath, source: str = "") -> Call[Info]:
+    """Ask for the `/info` of an attachment, at one of its sources."""
+    url = source_url(path, source)
+    return Call(f"{url}/info", partial(parse_info, source=source), _MAX_INFO_BYTES)
+
+
+def download(path: AttachmentPath, policy: ScanPolicy, source: str = "") -> Download:
     """Ask for the bytes of an attachment, as far as the scan policy lets them pass."""
     query: Query = ()
     if policy is ScanPolicy.ALLOW:
         query = (("allow_insecure", "true"),)
     elif policy is ScanPolicy.REQUIRE_OK:
         query = (("strict", "true"),)
-    return Download(url, query)
+    return Download(source_url(path, source), query)

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from attachfs.archive.clock import http_date_s
-from attachfs.archive.replies import EndlessHeaders
+from attachfs.archive.http.answer import EndlessHeaders
 from attachfs.errors import (
     NO_DESCRIPTORS,
     AttachfsError,
@@ -97,7 +97,7 @@ def may_retry(error: Exception) -> bool | float:
     """Tell whether asking again may help; seconds to wait where the server said so.
 
     Every request of ours is a GET or asks for a token, so all may be repeated. What cannot be
-    connected to has been tried for long enough (`attachfs.archive.outage`).
+    connected to has been tried for long enough (`attachfs.archive.circuit_breaker`).
     """
     if isinstance(error, Busy) and error.retry_after_s is not None:
         return error.retry_after_s

@@ -89,8 +89,8 @@ class Info:
 
     `sha256` is None where another algorithm was used. `fields` is the parsed JSON, `raw` its
     bytes as served. `scanned_status` is `NOT_SCANNED` for everything unknown, as the service has
-    it. `url` is where it was asked for, without its origin: there the bytes are. Times in
-    nanoseconds since 1970 UTC, sizes in bytes.
+    it. `source` tells whose URL served it, as for `endpoints.source_url`: there the bytes are.
+    Times in nanoseconds since 1970 UTC, sizes in bytes.
     """
 
     size_bytes: int
@@ -101,7 +101,7 @@ class Info:
     scanned_bad_reason: str
     raw: bytes = field(repr=False)
     fields: Mapping[str, Any] = field(repr=False)
-    url: str = ""
+    source: str = ""
 
     def same_as(self, other: "Info") -> bool:
         """Tell whether both say the same, in whatever order of keys."""
@@ -152,8 +152,8 @@ def parse_events_page(raw: bytes, *, max_entries: int = PAGE_SIZE) -> Page:
     return _page(_decode(raw, _page_type("events", max_entries), "a page of events"))
 
 
-def parse_info(raw: bytes, *, url: str = "") -> Info:
-    """Parse the answer of `/info` that came from `url`; only the size is indispensable."""
+def parse_info(raw: bytes, *, source: str = "") -> Info:
+    """Parse the answer of `/info` that came from a source; only the size is indispensable."""
     fields = _decode_object(raw, "/info")
     size = fields.get("size")
     if isinstance(size, str) and size.isascii() and size.isdigit() and len(size) < 20:  # noqa: PLR2004 - digits of 2**63
@@ -173,7 +173,7 @@ def parse_info(raw: bytes, *, url: str = "") -> Info:
         scanned_bad_reason=_text(fields.get("scanned_bad_reason")),
         raw=raw,
         fields=fields,
-        url=url,
+        source=source,
     )
 
 
@@ -210,8 +210,8 @@ def _page(page: Any) -> Page:
             Listed(
                 uuid,
                 bytes(raw),
-                uuid_of(entry.asset_identity),
-                parse_ns(entry.timestamp_accepted) or 0,
+                None if entry.asset_identity is None else uuid_of(entry.asset_identity),
+                parse_ns(entry.timestamp_accepted) or 0 if entry.timestamp_accepted else 0,
                 entry.operation == "NewAsset",
             )
         )

@@ -33,7 +33,6 @@ from attachfs.catalog.listings import Listings
 from attachfs.catalog.memo import CANNOT_ASK, Basis, Codec, Known, Memo
 from attachfs.catalog.newest import NewestEvents
 from attachfs.catalog.pages import Pages
-from attachfs.catalog.trouble import Trouble
 from attachfs.errors import BadReply, Denied, NotFound
 
 _MAX_RECORDS: Final = 8_192
@@ -118,7 +117,9 @@ class Catalog:
         self.metadata_ttl_s = metadata_ttl_s
         self.negative_ttl_s = negative_ttl_s
         self._stale_ok_s = stale_ok_s
-        basis = Basis(index, nursery, self._clock, Trouble(), negative_ttl_s, stale_ok_s)
+        basis = Basis(
+            index, nursery, self._clock, archive.policy.breaker, negative_ttl_s, stale_ok_s
+        )
         self.lookups = basis.lookups
         self._bad = BadDigests(index, self._clock, apart=apart)
         self._records: Memo[Holder, Record] = Memo(

@@ -13,7 +13,7 @@ import structlog
 from attachfs.files import lock, require_regular
 
 SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
-_FORMAT: Final = 1  # PRAGMA user_version
+_FORMAT: Final = 2  # PRAGMA user_version
 # A table with row ids: values of 1.2 KB in WITHOUT ROWID overflow into pages of their own. 100,000
 # of them took 5.2 s and 469 MB instead of 0.9 s and 142 MB, a point read 27 us instead of 9 us.
 # The index by age costs a seventh of an upsert, and lets the oldest go without reading 4 GiB.

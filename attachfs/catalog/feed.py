@@ -129,7 +129,7 @@ class Feed:
         if self._is_recent(self.current_s):
             return True
         now_s = trio.current_time()
-        if not self._walking or self._basis.trouble.slow or now_s < self._refused_until_s:
+        if not self._walking or self._basis.breaker.slow or now_s < self._refused_until_s:
             return False
         if self._renewing_until_s is None:
             self._renewing_until_s = now_s + _PATIENCE_S

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from attachfs.archive import endpoints
 from attachfs.archive.attachments import Attachment
 from attachfs.archive.client import Archive
+from attachfs.archive.endpoints import ASSET, BLOB
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.models import NOT_SCANNED, SCANNED_BAD, Info, parse_info
 from attachfs.catalog.bad_digests import BadDigests
@@ -23,9 +24,7 @@ _MAX_INFOS: Final = 8_192
 # Whose URL it is: the path's own, that of an event which set it, the asset's, the Blobs API's.
 _OWN: Final = "own"
 _EVENT: Final = "event"
-_ASSET: Final = "asset"
-_BLOB: Final = "blob"
-_KINDS: Final = (_OWN, _EVENT, _ASSET, _BLOB)
+_KINDS: Final = (_OWN, _EVENT, ASSET, BLOB)
 
 
 class Sources(Protocol):
@@ -138,9 +137,9 @@ class Infos:
     async def _ask(self, path: AttachmentPath) -> Info:
         refusal: AttachfsError | None = None
         for kind in self._kinds(path):
-            for url in await self._urls(path, kind):
+            for source in await self._sources_of(path, kind):
                 try:
-                    info = await self._archive.ask(endpoints.info(url))
+                    info = await self._archive.ask(endpoints.info(path, source))
                 except Unauthenticated:
                     raise
                 except (NotFound, Denied) as error:
@@ -160,17 +159,16 @@ class Infos:
             return [_OWN]
         return sorted(_KINDS, key=lambda kind: kind != self._honoured)
 
-    async def _urls(self, path: AttachmentPath, kind: str) -> list[str]:
-        holder, attachment = path
+    async def _sources_of(self, path: AttachmentPath, kind: str) -> list[str]:
+        holder = path.holder
         if kind == _OWN:
-            return [endpoints.attachment_url(path)]
-        if kind == _BLOB:
-            return [] if holder.public else [endpoints.blob_url(attachment)]
-        if kind == _ASSET:
-            others = [] if holder.event is None else [holder.owner]
-        else:
-            others = await self._setters(path) if holder.event is None else []
-        return [endpoints.attachment_url(AttachmentPath(other, attachment)) for other in others]
+            return [""]
+        if kind == BLOB:
+            return [] if holder.public else [BLOB]
+        if kind == ASSET:
+            return [] if holder.event is None else [ASSET]
+        setters = await self._setters(path) if holder.event is None else []
+        return [setter.event for setter in setters if setter.event is not None]
 
     async def _setters(self, path: AttachmentPath) -> list[Holder]:
         try:
@@ -186,15 +184,17 @@ def _scan_ttl_s(info: Info) -> float:
 
 
 def _same(old: Info, new: Info) -> bool:
-    return new.url == old.url and new.same_as(old)
+    return new.source == old.source and new.same_as(old)
 
 
 def _dump(info: Info) -> bytes:
-    return info.url.encode() + b"\n" + info.raw
+    return info.source.encode() + b"\n" + info.raw
 
 
-def _load(_path: AttachmentPath, data: bytes) -> Info:
-    url, newline, raw = data.partition(b"\n")
+def _load(path: AttachmentPath, data: bytes) -> Info:
+    line, newline, raw = data.partition(b"\n")
     if not newline:
         raise BadReply("no /info")
-    return parse_info(raw, url=url.decode(errors="replace"))
+    source = line.decode(errors="replace")
+    endpoints.source_url(path, source)  # only what can be asked for: the token goes there
+    return parse_info(raw, source=source)

@@ -8,9 +8,9 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import trio
 from cachetools import LRUCache
 
+from attachfs.archive.circuit_breaker import CircuitBreaker
 from attachfs.catalog.clock import Clock
 from attachfs.catalog.index import Entry, Index
-from attachfs.catalog.trouble import Trouble
 from attachfs.errors import (
     AttachfsError,
     BadReply,
@@ -28,6 +28,7 @@ V = TypeVar("V")
 
 # How long a reader waits for a renewal before it is served what is known.
 _PATIENCE_S: Final = 1.0
+_LOOK_EVERY_S: Final = 0.5
 _AWAY: Final = (Unreachable, TimedOut)
 CANNOT_ASK: Final = (*_AWAY, ServerFault, Busy)
 # A clock that was set back makes answers of the future, which are believed by no one.
@@ -50,7 +51,7 @@ class Basis:
     index: Index
     nursery: trio.Nursery
     clock: Clock
-    trouble: Trouble
+    breaker: CircuitBreaker
     negative_ttl_s: float
     stale_ok_s: float
     lookups: Lookups = field(default_factory=Lookups)
@@ -332,16 +333,27 @@ class Memo(Generic[K, V]):
         return now_s - known.at_s < limit_s
 
     async def _confirmed(self, key: K, fetch: Callable[[], Awaitable[V]], known: Known[V]) -> V:
-        if self._basis.trouble.away:
+        if self._basis.breaker.away:
             self._probe(key, fetch)
             return self._stale(known)
+        value = await self._asked_while_there(key, fetch)
+        return self._stale(known) if value is None else value
+
+    async def _asked_while_there(self, key: K, fetch: Callable[[], Awaitable[V]]) -> V | None:
+        """Return what is fetched; None where the server is out of reach, whoever finds that out."""
+        flight = self._flights.begin(key, lambda: self._fetch(key, fetch))
+        while not flight.done.is_set():
+            with trio.move_on_after(_LOOK_EVERY_S):
+                await flight.done.wait()
+            if self._basis.breaker.away and not flight.done.is_set():
+                return None
         try:
-            return await self._flights.join(key, lambda: self._fetch(key, fetch))
+            return flight.outcome()
         except _AWAY:
-            return self._stale(known)
+            return None
 
     async def _renewed(self, key: K, fetch: Callable[[], Awaitable[V]], known: Known[V]) -> V:
-        if self._basis.trouble.slow:
+        if self._basis.breaker.slow:
             self._probe(key, fetch)
             return self._stale(known)
         with trio.move_on_after(_PATIENCE_S):
@@ -349,7 +361,7 @@ class Memo(Generic[K, V]):
                 return await self._flights.join(key, lambda: self._fetch(key, fetch), kept=True)
             except CANNOT_ASK:
                 return self._stale(known)
-        self._basis.trouble.note_slow()
+        self._basis.breaker.note_slow()
         return self._stale(known)
 
     def _stale(self, known: Known[V]) -> V:
@@ -358,7 +370,7 @@ class Memo(Generic[K, V]):
 
     def _probe(self, key: K, fetch: Callable[[], Awaitable[V]]) -> None:
         """Ask behind the reader, who does not wait."""
-        if self._basis.trouble.begin_probe():
+        if self._basis.breaker.begin_probe():
             self._basis.nursery.start_soon(self._ask_behind, key, fetch)
 
     async def _ask_behind(self, key: K, fetch: Callable[[], Awaitable[V]]) -> None:
@@ -367,7 +379,7 @@ class Memo(Generic[K, V]):
         except Exception:  # noqa: BLE001, S110 - left to who asks in earnest
             pass
         finally:
-            self._basis.trouble.end_probe()
+            self._basis.breaker.end_probe()
 
     async def _fetch(self, key: K, fetch: Callable[[], Awaitable[V]]) -> V:
         while True:  # once more where it was told to be asked for again meanwhile
@@ -376,17 +388,17 @@ class Memo(Generic[K, V]):
             try:
                 value = await fetch()
             except (NotFound, Denied) as error:
-                self._basis.trouble.note_answer()
+                self._basis.breaker.note_answer()
                 if self.is_valid(key, asked_s):
                     self.forget(key)
                     until_s = self._basis.clock.now_s() + self._basis.negative_ttl_s
                     self._refusals[key] = _Refusal(error, asked_s, until_s)
                     raise
             except _AWAY:
-                self._basis.trouble.note_away()
+                self._basis.breaker.note_away()
                 raise
             else:
-                self._basis.trouble.note_answer()
+                self._basis.breaker.note_answer()
                 if self.is_valid(key, asked_s):
                     return self.put(key, value, asked_s)
 

@@ -23,7 +23,8 @@ def settings(
     """
     import os
 
-    from attachfs.archive.transport import base_url, trust
+    from attachfs.archive.http.trust import trust
+    from attachfs.archive.http.urls import base_url
     from attachfs.cli.credentials import choose
     from attachfs.cli.public import parse_public_assets
 

@@ -79,7 +79,7 @@ def _checks(
     from attachfs.access.checkup.network import Network
     from attachfs.access.checkup.rights import Rights
     from attachfs.access.checkup.storage import Storage
-    from attachfs.archive.transport import base_url
+    from attachfs.archive.http.urls import base_url
     from attachfs.cli.chosen import assembled
     from attachfs.cli.configuration import MOUNTPOINT, configuration
     from attachfs.cli.credentials import choose

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final, TextIO
 
-import stamina.instrumentation
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
@@ -53,9 +52,6 @@ def configure(level: str, form: str = "auto") -> None:
         logger_factory=structlog.WriteLoggerFactory(file=_Lossy(sys.stderr)),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
-    # It warns, with a traceback, of headers that are none: what matters of them is told by us.
-    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
-    stamina.instrumentation.set_on_retry_hooks([_log_retry])
     # What libraries log or warn of goes the same way, unless they have handlers of their own.
     logging.lastResort = _Relay(logging.WARNING)
     warnings.showwarning = _relay_warning
@@ -200,12 +196,3 @@ def _write_some(descriptor: int, data: memoryview) -> int:
             finally:
                 os.close(own)
     return os.write(descriptor, data[:_AT_ONCE_BYTES])
-
-
-def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
-    structlog.get_logger(__name__).debug(  # an outage has a line of its own
-        "asking again",
-        attempt=details.retry_num,
-        wait_s=round(details.wait_for, 2),
-        reason=str(details.caused_by),
-    )

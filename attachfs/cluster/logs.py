@@ -9,7 +9,6 @@ import structlog
 from distributed import Client, get_worker
 from structlog.typing import EventDict, WrappedLogger
 
-from attachfs.access.portal import without_retries
 from attachfs.escaping import traceback_text
 
 _log = structlog.get_logger(__name__)
@@ -26,7 +25,6 @@ def tell(run: str) -> None:
     if not structlog.is_configured():
         structlog.configure(
             processors=[
-                without_retries,
                 structlog.processors.add_log_level,
                 structlog.processors.ExceptionRenderer(traceback_text),
                 _pass_on,

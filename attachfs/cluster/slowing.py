@@ -24,15 +24,15 @@ def announce(portal: Portal, run: str) -> None:
     def tell(error: Busy) -> None:
         worker.log_event(_topic(run), error.retry_after_s)
 
-    portal.opened.archive.pace.on_refused = tell
+    portal.opened.archive.policy.limiter.on_refused = tell
 
 
 def heed(portal: Portal, retry_after_s: float | None) -> None:
     """Have a worker's requests wait for what another was told; never waits itself."""
-    pace = portal.opened.archive.pace
+    limiter = portal.opened.archive.policy.limiter
     busy = Busy("another worker was refused", retry_after_s=retry_after_s)
     limit_s = portal.opened.settings.timeout_s
-    portal.call_soon(partial(pace.heed, busy, longest_wait_s=limit_s))
+    portal.call_soon(partial(limiter.heed, busy, longest_wait_s=limit_s))
 
 
 def relay(client: Client, run: str, heeding: Heed) -> None:

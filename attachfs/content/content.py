@@ -1,6 +1,5 @@
 """Hand out verified bytes: from memory, from the stores, or from one download for all readers."""
 
-from math import inf
 from typing import Final, NamedTuple, Self
 
 import trio
@@ -8,7 +7,6 @@ from cachetools import LRUCache, TTLCache
 
 from attachfs.archive.client import Archive
 from attachfs.archive.identities import AttachmentPath
-from attachfs.archive.streams import Streams
 from attachfs.content.body import Body, DiskBody, FillingBody, MemoryBody
 from attachfs.content.downloads import Downloads
 from attachfs.content.fill import Fill
@@ -40,8 +38,6 @@ _AHEAD_BYTES: Final = 64 * 1024 * 1024
 _MAX_AHEAD_FILE_BYTES: Final = 16 * 1024 * 1024
 _AHEAD_S: Final = 30.0
 _AHEAD_AT_ONCE: Final = 64
-# Servers close a connection that idles for about a minute.
-_CONNECT_EVERY_S: Final = 50.0
 _SMALL_AT_ONCE: Final = 32
 
 
@@ -56,7 +52,6 @@ class Content:
     def __init__(
         self,
         archive: Archive,
-        streams: Streams,
         store: Store | None,
         nursery: trio.Nursery,
         settings: ContentSettings,
@@ -74,7 +69,6 @@ class Content:
         self.served = served or Served()
         self.wasted_bytes = 0
         self._archive = archive
-        self._streams = streams
         self._store = store
         self._shared = shared
         self._nursery = nursery
@@ -84,7 +78,7 @@ class Content:
         self._memory = memory
         self._levels = Levels(store, shared, nursery, self.served)
         self._downloads = Downloads(
-            archive, streams, self._levels, nursery, settings=settings, on_end=self._take_note
+            archive, self._levels, nursery, settings=settings, on_end=self._take_note
         )
         self._flights: Flights[tuple[str, int, str], Found] = Flights(nursery)
         self._outcomes = Outcomes(settings.verdict_ttl_s)
@@ -99,7 +93,6 @@ class Content:
             timer=trio.current_time,
             getsizeof=lambda size_bytes: size_bytes,
         )
-        self._connect_after_s = -inf
 
     def beside(self, nursery: trio.Nursery, *, offline: bool) -> Self:
         """Return one that has the same bytes in memory and in the stores, and no failure behind it.
@@ -110,7 +103,6 @@ class Content:
         archive = self._archive.offline() if offline else self._archive
         return type(self)(
             archive,
-            self._streams,
             self._store,
             nursery,
             self._settings,
@@ -137,15 +129,6 @@ class Content:
         except AttachfsError as error:
             self.note_failure(path, error)
             raise
-
-    def expect(self) -> None:
-        """Take note that a body may be asked for soon: have a connection ready for a large one.
-
-        It takes one round trip of four to the first byte of a path nobody has looked at.
-        """
-        if not self._archive.is_offline and trio.current_time() >= self._connect_after_s:
-            self._connect_after_s = trio.current_time() + _CONNECT_EVERY_S
-            self._nursery.start_soon(self._downloads.connect)
 
     async def body(self, path: AttachmentPath, expected: Expected, digest: str) -> Body:
         """Return the body with that SHA-256, downloaded by this path if need be."""

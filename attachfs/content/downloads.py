@@ -1,7 +1,6 @@
 """Downloads: one of a body for all its readers, seen through to its end."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -10,8 +9,8 @@ import trio
 
 from attachfs.archive import endpoints
 from attachfs.archive.client import Archive
+from attachfs.archive.http.deadline import Deadline
 from attachfs.archive.identities import AttachmentPath
-from attachfs.archive.streams import Streams
 from attachfs.content.fill import Fill
 from attachfs.content.levels import Levels
 from attachfs.content.settings import ContentSettings
@@ -20,7 +19,7 @@ from attachfs.content.store import Draft
 from attachfs.content.verification import Expected
 from attachfs.errors import AttachfsError, Closing, TimedOut, Unreachable
 
-_LARGE_THREADS: Final = 8
+_LARGE_AT_ONCE: Final = 8
 
 _log = structlog.get_logger(__name__)
 
@@ -41,7 +40,6 @@ class Downloads:
     def __init__(
         self,
         archive: Archive,
-        streams: Streams,
         levels: Levels,
         nursery: trio.Nursery,
         *,
@@ -49,20 +47,14 @@ class Downloads:
         on_end: OnEnd,
     ) -> None:
         self._archive = archive
-        self._streams = streams
         self._levels = levels
         self._nursery = nursery
         self._settings = settings
         self._on_end = on_end
         self._fills: dict[str, Fill] = {}
         self._owners: WeakKeyDictionary[Fill, AttachmentPath] = WeakKeyDictionary()
-        self._large = trio.CapacityLimiter(_LARGE_THREADS)
-
-    async def connect(self) -> None:
-        """Have a connection ready for a large body."""
-        await trio.to_thread.run_sync(
-            self._streams.connect, limiter=self._levels.disk, abandon_on_cancel=True
-        )
+        self._large = trio.CapacityLimiter(_LARGE_AT_ONCE)
+        self._keeping = trio.CapacityLimiter(_LARGE_AT_ONCE)
 
     async def small(self, path: AttachmentPath, expected: Expected) -> bytes:
         """Return a body, whole and not yet verified."""
@@ -136,11 +128,11 @@ class Downloads:
                 self._levels.do_without(error)
                 if fill.size_bytes > self._settings.memory_bytes:
                     raise
-                await trio.to_thread.run_sync(fill.move_to, MemorySink(), limiter=self._large)
+                await trio.to_thread.run_sync(fill.move_to, MemorySink())
                 await self._levels.drop(draft)
                 draft = None
                 await self._pumped(fill, download)
-            if draft is not None and await self._levels.keep(draft, fill.digest, self._large):
+            if draft is not None and await self._levels.keep(draft, fill.digest, self._keeping):
                 draft = None
         except AttachfsError as error:
             return error
@@ -158,18 +150,15 @@ class Downloads:
 
         Their time counts from the last bytes that had not come before.
         """
-        outage = self._archive.outage
+        policy = self._archive.policy
 
-        async def pump(patience_s: float) -> None:
+        async def pump(deadline: Deadline) -> None:
             before_bytes = fill.digest.size_bytes
             try:
-                await trio.to_thread.run_sync(
-                    partial(
-                        fill.pump, self._streams, download, patience_s, on_answer=outage.answered
-                    ),
-                    limiter=self._large,
-                    abandon_on_cancel=True,
-                )
+                async with self._large:
+                    await fill.pump(
+                        self._archive, download, deadline, on_answer=policy.breaker.answered
+                    )
             except (Unreachable, TimedOut):
                 if fill.digest.size_bytes > before_bytes:
                     raise _GotOn from None
@@ -178,10 +167,9 @@ class Downloads:
         while True:
             left_s = self._settings.timeout_s - fill.stagnant_s()
             try:
-                return await self._archive.retried(pump, subject=download.path, left_s=left_s)
+                return await policy.run(pump, subject=download.path, left_s=left_s)
             except _GotOn:
                 pass
 
     def _download(self, path: AttachmentPath, expected: Expected) -> endpoints.Download:
-        url = expected.url or endpoints.attachment_url(path)
-        return endpoints.download(url, self._settings.policy)
+        return endpoints.download(path, self._settings.policy, expected.source)

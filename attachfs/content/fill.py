@@ -1,16 +1,15 @@
-"""One download under way: a worker thread writes and hashes, readers follow the watermark."""
+"""One download under way: threads write and hash what is received, readers follow."""
 
 import os
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from math import inf
 from typing import Final
 
 import trio
 
+from attachfs.archive.client import Archive, BodyStream
 from attachfs.archive.endpoints import Download
-from attachfs.archive.streams import Streams
+from attachfs.archive.http.deadline import Deadline
 from attachfs.content.sinks import Sink, copy
 from attachfs.content.stored import RunningDigest
 from attachfs.content.verification import Expected
@@ -21,13 +20,16 @@ from attachfs.errors import AttachfsError, Closing, TimedOut
 _WITHHELD_BYTES: Final = 1024 * 1024
 # Readers give up a little later than the download does, which knows better why.
 _GRACE_S: Final = 0.5
+# What is received while a thread takes in what came before: one thread call a block, of 0.1 ms.
+_BLOCK_BYTES: Final = 1024 * 1024
+# The event loop copies as much from the kernel at a time: 30 us, in which no reader is answered.
+_RECEIVE_BYTES: Final = 256 * 1024
 
 
 class Fill:
     """Take one body into a sink; its readers read what is below the watermark.
 
-    `verify_first` withholds all of it until the whole hash agrees. `pump` blocks, and belongs to
-    one worker thread at a time; all else belongs to the event loop.
+    `verify_first` withholds all of it until the whole hash agrees.
     """
 
     def __init__(self, sink: Sink, expected: Expected, *, verify_first: bool) -> None:
@@ -37,10 +39,10 @@ class Fill:
         self._digest = RunningDigest()
         self._released_bytes = 0
         self._waiters: list[tuple[int, trio.Event]] = []
-        self._token = trio.lowlevel.current_trio_token()
         self._given_up = False
-        self._moved_s: float | None = None
-        self._grown_s: float | None = None
+        self._scope = trio.CancelScope()
+        self._moved_s = inf
+        self._grown_s = inf
         self.error: AttachfsError | None = None
         self.readers = 0
 
@@ -85,8 +87,6 @@ class Fill:
                 return data
             released = trio.Event()
             self._waiters.append((end, released))
-            if end <= self._released_bytes:
-                continue  # the thread moved on before it could see who waits
             left_s = timeout_s + _GRACE_S - self._idle_s()
             if left_s <= 0:
                 raise TimedOut(f"no bytes came for {timeout_s:g} s")
@@ -113,8 +113,9 @@ class Fill:
         return _since_s(self._grown_s)
 
     def give_up(self) -> None:
-        """Make the thread stop at its next chunk."""
+        """End the download, because nobody reads it any more."""
         self._given_up = True
+        self._scope.cancel()
 
     def finish(self, error: AttachfsError | None) -> None:
         """Release all of the verified body, or tell every reader why there is none."""
@@ -123,65 +124,69 @@ class Fill:
             self._released_bytes = self.size_bytes
         self._wake()
 
-    def pump(
+    async def pump(
         self,
-        streams: Streams,
+        archive: Archive,
         download: Download,
-        patience_s: float,
+        deadline: Deadline,
         *,
         on_answer: Callable[[], None],
     ) -> None:
-        """Take in what is still missing of the body; blocks.
+        """Take in what is still missing of the body.
 
-        `patience_s` bounds each wait for bytes; `on_answer` is called in the event loop once the
-        server has begun to answer. What an earlier call took in is kept: the rest is asked for,
-        or, where the server sends all of it again, what came already is compared by its hash.
-        Raises `Mismatch` for bytes that are not those expected, `OSError` where the sink fails,
-        and what `streams` raises.
+        `deadline` bounds each wait for bytes; `on_answer` is called once the server has begun to
+        answer. What an earlier call took in is kept: the rest is asked for, or, where the server
+        sends all of it again, what came already is compared by its hash. Raises `Mismatch` for
+        bytes that are not those expected, `Closing` where nobody reads any more, `OSError` where
+        the sink fails, and what `Archive.stream` raises.
         """
-        if self._given_up:  # while it waited for its thread
-            raise Closing("the last reader has gone")
-        self._moved_s = self._moved_s or time.monotonic()
-        offset = self._digest.size_bytes
-        with (
-            streams.open(download, offset=offset, patience_s=patience_s) as stream,
-            closing(_Taker(self._take)) as taker,  # ends before the stream, which owns the chunks
-        ):
-            self._token.run_sync_soon(on_answer)
-            self._expected.check_announced(stream.length_bytes)
-            again = RunningDigest()
-            skip_bytes = self._digest.size_bytes - stream.offset
-            for chunk in stream.chunks:
-                if self._given_up:
-                    raise Closing("the last reader has gone")
-                view = memoryview(chunk)
-                if again.size_bytes < skip_bytes:
-                    known = view[: skip_bytes - again.size_bytes]
-                    again.update(known)
-                    self._moved_s = time.monotonic()
-                    view = view[len(known) :]
-                    if again.size_bytes < skip_bytes:
-                        continue
-                    self._check_same(again)
-                taker.take(view)
-            taker.wait()
-        self._expected.check(self._digest.size_bytes, self._digest.hexdigest())
+        with trio.CancelScope() as self._scope:  # one for each call, as trio asks
+            if self._given_up:
+                self._scope.cancel()
+            self._moved_s = min(self._moved_s, trio.current_time())
+            offset = self._digest.size_bytes
+            stream = await archive.stream(download, offset=offset, deadline=deadline)
+            with stream:
+                on_answer()
+                self._expected.check_announced(stream.length_bytes)
+                blocks = _Blocks(stream, deadline)
+                if stream.offset < offset:
+                    await self._compare(blocks, offset - stream.offset)
+                await blocks.take_each(self._take, self._taken)
+            self._expected.check(self._digest.size_bytes, self._digest.hexdigest())
+            return
+        raise Closing("the last reader has gone")
 
-    def _take(self, chunk: memoryview) -> None:
+    async def _compare(self, blocks: "_Blocks", size_bytes: int) -> None:
+        """Compare what is sent again with what came before."""
+        again = RunningDigest()
+        while again.size_bytes < size_bytes:
+            known = await blocks.receive(size_bytes - again.size_bytes)
+            if not known:
+                return  # shorter than before: the length says so
+            blocks.suspend()
+            await trio.to_thread.run_sync(again.update, known)
+            self._moved_s = trio.current_time()
+        if again.hexdigest() != self._digest.hexdigest():
+            raise self._expected.mismatch("the server sent other bytes the second time", None)
+
+    def _take(self, block: memoryview) -> None:
+        """Write and hash a block; blocks, in a thread."""
         begin = self._digest.size_bytes
-        self._expected.check_so_far(begin + len(chunk))
-        self._sink.write(chunk, begin)
-        self._digest.update(chunk)
-        self._moved_s = self._grown_s = time.monotonic()
+        self._expected.check_so_far(begin + len(block))
+        self._sink.write(block, begin)
+        self._digest.update(block)
+
+    def _taken(self) -> None:
+        self._moved_s = self._grown_s = trio.current_time()
         if not self._verify_first:
-            self._release(min(begin + len(chunk), self.size_bytes - _WITHHELD_BYTES))
+            self._release(min(self._digest.size_bytes, self.size_bytes - _WITHHELD_BYTES))
 
     def _release(self, end: int) -> None:
         if end <= self._released_bytes:
             return
         self._released_bytes = end
-        if self._waiters:
-            self._token.run_sync_soon(self._wake, idempotent=True)
+        self._wake()
 
     def _wake(self) -> None:
         over = self.error is not None
@@ -192,44 +197,89 @@ class Fill:
             else:
                 self._waiters.append((end, released))
 
-    def _check_same(self, again: RunningDigest) -> None:
-        if again.hexdigest() != self._digest.hexdigest():
-            raise self._expected.mismatch("the server sent other bytes the second time", None)
+
+class _Blocks:
+    """Receive a body into two buffers in turn: one is filled while a thread takes in the other."""
+
+    def __init__(self, stream: BodyStream, deadline: Deadline) -> None:
+        self._stream = stream
+        self._deadline = deadline
+        left_bytes = inf if stream.length_bytes is None else stream.length_bytes - stream.offset
+        # Two of 1 MiB for a small body: that took 0.2 ms to clear.
+        block_bytes = int(min(left_bytes + 1, _BLOCK_BYTES))
+        self._filling, self._other = (memoryview(bytearray(block_bytes)) for _ in range(2))
+
+    async def receive(self, most_bytes: int) -> memoryview:
+        """Receive some bytes, none at the end; they are good until the next call."""
+        buffer = self._filling[: min(most_bytes, _RECEIVE_BYTES)]
+        return buffer[: await self._stream.receive_into(buffer)]
+
+    def suspend(self) -> None:
+        """Have the deadline wait for a thread: a download that waits for one is not late."""
+        self._deadline.suspend()
+
+    async def take_each(
+        self, take: Callable[[memoryview], None], on_taken: Callable[[], None]
+    ) -> None:
+        """Have a thread `take` all blocks, in order, while the next ones come.
+
+        `on_taken` is called after each. Raises what `take` raises, or else what receiving raises.
+        """
+        taker = _Taker(take, on_taken)
+        failure: Exception | None = None
+        async with trio.open_nursery() as nursery:
+            try:
+                await self._receive_all(nursery, taker)
+            except AttachfsError as error:  # which the nursery would put into a group
+                failure = error
+        failure = taker.failure or failure
+        if failure is not None:
+            raise failure
+
+    async def _receive_all(self, nursery: trio.Nursery, taker: "_Taker") -> None:
+        filled = 0
+        while taker.failure is None:
+            got = await self._stream.receive_into(self._filling[filled : filled + _RECEIVE_BYTES])
+            filled += got
+            if not got or filled == len(self._filling):
+                self.suspend()
+                await taker.idle.wait()
+            if filled and taker.idle.is_set():
+                taker.begin(nursery, self._filling[:filled])
+                self._filling, self._other = self._other, self._filling
+                filled = 0
+            if not got:
+                return
 
 
 class _Taker:
-    """Write and hash one chunk while the next one is received and decrypted."""
+    """Have a thread take one block at a time; `failure` is why one was not taken."""
 
-    def __init__(self, take: Callable[[memoryview], None]) -> None:
+    def __init__(self, take: Callable[[memoryview], None], on_taken: Callable[[], None]) -> None:
         self._take = take
-        self._thread: ThreadPoolExecutor | None = ThreadPoolExecutor(1)
-        self._taken: Future[None] | None = None
+        self._on_taken = on_taken
+        self.idle = trio.Event()
+        self.idle.set()
+        self.failure: Exception | None = None
 
-    def close(self) -> None:
-        """Wait for what is under way, and end the thread."""
-        if self._thread is not None:
-            self._thread.shutdown()
+    def begin(self, nursery: trio.Nursery, block: memoryview) -> None:
+        """Begin to take a block; `idle` is set once it has been."""
+        self.idle = trio.Event()
+        nursery.start_soon(self._run, block)
 
-    def take(self, chunk: memoryview) -> None:
-        """Take a chunk, once the one before has been; raises what that one has."""
-        self.wait()
-        if self._thread is not None:
+    async def _run(self, block: memoryview) -> None:
+        try:
             try:
-                self._taken = self._thread.submit(self._take, chunk)
-            except RuntimeError:  # the interpreter ends, or there are no more threads
-                # Waits for nothing: what was to be done there never began.
-                self._thread.shutdown(wait=False, cancel_futures=True)
-                self._thread = None
-            else:
-                return
-        self._take(chunk)
-
-    def wait(self) -> None:
-        """Wait until the last chunk has been taken; raises what that has."""
-        taken, self._taken = self._taken, None
-        if taken is not None:
-            taken.result()
+                await trio.to_thread.run_sync(self._take, block)
+            except RuntimeError:  # this process may have no more threads: nothing was taken
+                self._take(block)
+        except Exception as error:  # noqa: BLE001 - raised where blocks are received
+            self.failure = error
+        else:
+            self._on_taken()
+        finally:
+            self.idle.set()
 
 
-def _since_s(at_s: float | None) -> float:
-    return 0.0 if at_s is None else time.monotonic() - at_s
+def _since_s(at_s: float) -> float:
+    return max(0.0, trio.current_time() - at_s)

@@ -17,14 +17,14 @@ class Expected:
     """Hold what record and `/info` declare of an attachment: its size in bytes, its SHA-256.
 
     `record_sha256` has every value the record declares, in lower case, none where the record
-    has no usable one; `info_sha256` is `/info`'s. `url` is where the bytes are, without its
-    origin; empty, where their path says.
+    has no usable one; `info_sha256` is `/info`'s. `source` tells whose URL has the bytes, as for
+    `endpoints.source_url`.
     """
 
     size_bytes: int
     record_sha256: tuple[str, ...]
     info_sha256: str | None
-    url: str = ""
+    source: str = ""
 
     @property
     def verified_by(self) -> str:

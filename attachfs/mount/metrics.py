@@ -74,7 +74,7 @@ MEASURES: Final = (
         "attachfs_server_up",
         "1 while the server answers, 0 in an outage.",
         (),
-        lambda archive: _one(archive.archive.outage.error is None),
+        lambda archive: _one(archive.archive.policy.breaker.error is None),
     ),
     Measure(
         "attachfs_token_left_seconds",

@@ -19,7 +19,7 @@ def status(archive: Opened, mountpoint: Path, mounted_s: float) -> Mapping[str, 
     `mounted_s` is when it was mounted, in seconds since 1970 UTC. Sizes in bytes, durations in
     seconds, times in RFC 3339.
     """
-    settings, outage = archive.settings, archive.archive.outage
+    settings, breaker = archive.settings, archive.archive.policy.breaker
     credentials, store = settings.credentials, archive.store
     served, lookups = archive.content.served, archive.catalog.lookups
     traffic = archive.archive.traffic
@@ -32,8 +32,8 @@ def status(archive: Opened, mountpoint: Path, mounted_s: float) -> Mapping[str, 
         "identity": None if credentials is None else credentials.identity,
         "token_left_s": None if credentials is None else _rounded(credentials.left_s),
         "server": {
-            "reachable": outage.error is None,
-            "error": None if outage.error is None else str(outage.error),
+            "reachable": breaker.error is None,
+            "error": None if breaker.error is None else str(breaker.error),
         },
         "cache": {
             "directory": str(settings.cache_dir),

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Final, Self
 
-from attachfs.archive.endpoints import ScanPolicy, attachment_url
+from attachfs.archive.endpoints import ScanPolicy, source_url
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.models import Info
 from attachfs.content.reader import Reader
@@ -112,12 +112,6 @@ class AttachmentFile(InfoFile):
         """What the inode number is a hash of."""
         return f"attachment\0{self.path.path}"
 
-    async def attrs(self) -> Attrs:
-        """Return the attributes; asks for record and `/info` where they are too old."""
-        if self.estate.catalog.known_info(self.path) is None:
-            self.estate.content.expect()
-        return await super().attrs()
-
     async def open(self) -> AttachmentHandle:
         """Return a handle, once the right is confirmed and scan and digests raise no objection."""
         info = await self.estate.catalog.confirmed_info(self.path)
@@ -162,7 +156,7 @@ class AttachmentFile(InfoFile):
 
     def url(self, info: Info) -> str:
         """Return where the bytes are."""
-        return f"{self.estate.catalog.server}{info.url or attachment_url(self.path)}"
+        return f"{self.estate.catalog.server}{source_url(self.path, info.source)}"
 
     def expected(self, info: Info) -> Expected:
         """Return what record and `/info` say the bytes must be."""
@@ -171,7 +165,7 @@ class AttachmentFile(InfoFile):
             size_bytes=info.size_bytes,
             record_sha256=() if attachment is None else attachment.record_digests,
             info_sha256=info.sha256,
-            url=info.url,
+            source=info.source,
         )
 
     def attrs_of(self, info: Info | None) -> Attrs:

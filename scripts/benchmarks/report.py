@@ -15,7 +15,7 @@ from benchmarks.bench import RCLONE
 from harness.processes import printed_s
 from harness.rows import Row
 
-_PACKAGES: Final = ("attachfs", "pyfuse3", "trio", "httpx", "urllib3", "datatrails-archivist")
+_PACKAGES: Final = ("attachfs", "pyfuse3", "trio", "httpx", "datatrails-archivist")
 # What prints the version of a program, and where: in which part of the first line.
 _PROGRAMS: Final[dict[str, tuple[str, int]]] = {
     "libfuse": ("pkg-config --modversion fuse3", 0),

@@ -12,7 +12,7 @@ from typing import Final
 
 import psutil
 
-from attachfs.archive.transport import MAX_CONNECTIONS
+from attachfs.archive.http.pool import MAX_CONNECTIONS
 from attachfs.mount.client import ask
 from harness.mounts import Mount
 

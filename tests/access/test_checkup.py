@@ -15,7 +15,6 @@ from attachfs.access.checkup.findings import (
     ok,
     skipped,
 )
-from attachfs.access.checkup.route import Hop
 from attachfs.content.inspection import inspect
 from attachfs.content.store import Store
 from attachfs.content.stored import PIECE_BYTES, RunningDigest, body_size, trailer_size
@@ -122,19 +121,3 @@ def test_a_file_of_the_store_tells_how_long_its_body_is(pieces: int, beyond: int
     """Whatever trailer stands behind it."""
     size_bytes = pieces * PIECE_BYTES + beyond
     assert body_size(size_bytes + trailer_size(size_bytes)) == size_bytes
-
-
-@pytest.mark.parametrize(
-    ("url", "address", "authorization"),
-    [
-        ("https://archive.example", "archive.example:443", ""),
-        ("http://[::1]:8080/archivist", "[::1]:8080", ""),
-        ("https://bücher.example", "xn--bcher-kva.example:443", ""),
-        ("http://us%40er:p%3Ass@proxy:3128", "proxy:3128", "Basic dXNAZXI6cDpzcw=="),
-        ("proxy:3128", "proxy:3128", ""),
-    ],
-)
-def test_a_hop_is_named_as_resolvers_know_it(url: str, address: str, authorization: str) -> None:
-    """The user and the password of a proxy are apart from what is shown."""
-    hop = Hop.of(url)
-    assert (hop.address, hop.authorization) == (address, authorization)

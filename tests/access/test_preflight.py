@@ -147,11 +147,8 @@ async def test_nobody_waits_for_a_slow_server_where_something_is_known(
         assert await preflight(archive) is None
 
 
-async def test_trouble_is_waited_for_five_seconds(
-    autojump_clock: MockClock, expected_warnings: set[str]
-) -> None:
+async def test_trouble_is_waited_for_five_seconds(autojump_clock: MockClock) -> None:
     """Somebody sits at the terminal: a reader would be more patient."""
-    expected_warnings.add("stamina.retry_scheduled")
     async with scripted(lambda _: said(503)) as archive:
         with pytest.raises(ServerTrouble):
             await preflight(archive)

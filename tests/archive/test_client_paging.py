@@ -9,7 +9,7 @@ import trio
 from attachfs.archive import endpoints
 from attachfs.archive.client import Archive
 from attachfs.archive.credentials import GivenToken
-from attachfs.archive.retries import ATTEMPTS
+from attachfs.archive.policy import ATTEMPTS
 from attachfs.archive.secrets import Secret
 from attachfs.demo.launch import RunningArchive
 from attachfs.errors import BadReply, ServerFault

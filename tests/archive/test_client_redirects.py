@@ -22,7 +22,7 @@ from tests.support.archives import (
     TOKEN,
     client,
     declared,
-    streams_of,
+    received,
     token_of,
     uuid_in,
 )
@@ -32,13 +32,7 @@ _RECORD = {"identity": f"assets/{ASSET}", "attributes": {}}
 
 
 async def _body(archive: Archive, path: AttachmentPath) -> bytes:
-    def read() -> bytes:
-        with streams_of(archive).open(
-            endpoints.download(endpoints.attachment_url(path), ScanPolicy.ALLOW)
-        ) as stream:
-            return b"".join([bytes(chunk) for chunk in stream.chunks])
-
-    return await trio.to_thread.run_sync(read)
+    return (await received(archive, endpoints.download(path, ScanPolicy.ALLOW)))[1]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

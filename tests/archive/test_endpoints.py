@@ -1,5 +1,7 @@
 """The requests attachfs makes, as values."""
 
+from functools import partial
+
 import pytest
 
 from attachfs.archive import endpoints
@@ -16,16 +18,13 @@ def test_records_and_attachments_have_the_paths_of_the_contract() -> None:
     on_event = AttachmentPath(Holder(ASSET, EVENT), ATTACHMENT)
     assert endpoints.record(Holder(ASSET)).path == f"{_V2}/assets/{ASSET}"
     assert endpoints.record(Holder(ASSET, EVENT)).path == f"{_V2}/assets/{ASSET}/events/{EVENT}"
+    assert endpoints.info(PATH).path == f"{_V2}/attachments/assets/{ASSET}/{ATTACHMENT}/info"
     assert (
-        endpoints.info(endpoints.attachment_url(PATH)).path
-        == f"{_V2}/attachments/assets/{ASSET}/{ATTACHMENT}/info"
-    )
-    assert (
-        endpoints.info(endpoints.attachment_url(on_event)).path
+        endpoints.info(on_event).path
         == f"{_V2}/attachments/assets/{ASSET}/events/{EVENT}/{ATTACHMENT}/info"
     )
     assert endpoints.record(Holder(ASSET)).query == ()
-    assert endpoints.info(endpoints.attachment_url(PATH)).query == ()
+    assert endpoints.info(PATH).query == ()
 
 
 @pytest.mark.parametrize(
@@ -40,7 +39,7 @@ def test_a_download_asks_for_what_the_scan_policy_allows(
     policy: ScanPolicy, query: endpoints.Query
 ) -> None:
     """The server enforces the policy as well (contract section 3.3)."""
-    call = endpoints.download(endpoints.attachment_url(PATH), policy)
+    call = endpoints.download(PATH, policy)
     assert call.path == f"{_V2}/attachments/assets/{ASSET}/{ATTACHMENT}"
     assert call.query == query
 
@@ -87,7 +86,7 @@ def test_only_what_is_public_is_asked_for_without_a_token() -> None:
     """Contract section 1.4; nothing that merely looks like it."""
     public, private = Holder(ASSET, EVENT, public=True), Holder(ASSET, EVENT)
     for holder, expected in ((public, True), (private, False)):
-        attachment = endpoints.attachment_url(AttachmentPath(holder, ATTACHMENT))
+        attachment = AttachmentPath(holder, ATTACHMENT)
         for path in (
             endpoints.record(holder).path,
             endpoints.record(holder.owner).path,
@@ -117,18 +116,50 @@ def test_an_asset_is_asked_for_as_it_stood_at_a_time() -> None:
         call.parse(b'{"identity": "assets/%s"}' % OTHER.encode())
 
 
-def test_the_blobs_api_has_the_same_bytes() -> None:
-    """Contract section 4: below its own version, with an `/info` beside."""
-    url = endpoints.blob_url(ATTACHMENT)
-    assert url == f"/archivist/v1/blobs/{ATTACHMENT}"
-    assert endpoints.info(url).path == f"{url}/info"
-    assert endpoints.download(url, ScanPolicy.BLOCK_BAD).path == url
+_BELOW = f"{_V2}/attachments/assets/{ASSET}"
 
 
-def test_an_info_remembers_where_it_came_from() -> None:
-    """There the bytes are."""
-    url = endpoints.attachment_url(PATH)
-    assert endpoints.info(url).parse(b'{"size": 1}').url == url
+@pytest.mark.parametrize(
+    ("event", "source", "url"),
+    [
+        (None, "", f"{_BELOW}/{ATTACHMENT}"),
+        (EVENT, "", f"{_BELOW}/events/{EVENT}/{ATTACHMENT}"),
+        (EVENT, endpoints.ASSET, f"{_BELOW}/{ATTACHMENT}"),
+        (EVENT, endpoints.BLOB, f"/archivist/v1/blobs/{ATTACHMENT}"),
+        (None, endpoints.BLOB, f"/archivist/v1/blobs/{ATTACHMENT}"),
+        (None, EVENT, f"{_BELOW}/events/{EVENT}/{ATTACHMENT}"),
+    ],
+)
+def test_an_attachment_is_asked_for_at_its_source(event: str | None, source: str, url: str) -> None:
+    """The Blobs API has the same bytes below its own version (contract section 4)."""
+    path = AttachmentPath(Holder(ASSET, event), ATTACHMENT)
+    info = endpoints.info(path, source)
+    assert info.path == f"{url}/info"
+    assert info.parse(b'{"size": 1}').source == source
+    assert endpoints.download(path, ScanPolicy.BLOCK_BAD, source).path == url
+
+
+@pytest.mark.parametrize(
+    ("holder", "source"),
+    [
+        (Holder(ASSET), endpoints.ASSET),
+        (Holder(ASSET, EVENT), OTHER),
+        (Holder(ASSET, public=True), endpoints.BLOB),
+        (Holder(ASSET), "@127.0.0.1:8080/x"),
+        (Holder(ASSET), "http://127.0.0.1:8080/x"),
+        (Holder(ASSET), "//127.0.0.1/x"),
+        (Holder(ASSET), f"/archivist/v1/blobs/{ATTACHMENT}"),
+        (Holder(ASSET), f"../{EVENT}"),
+        (Holder(ASSET), f"{EVENT}\r\nX: y"),
+        (Holder(ASSET), EVENT.upper()),
+    ],
+)
+def test_nothing_is_asked_for_at_other_sources(holder: Holder, source: str) -> None:
+    """An index that somebody else has written may name any: the token goes there."""
+    path = AttachmentPath(holder, ATTACHMENT)
+    for ask in (endpoints.info, partial(endpoints.download, policy=ScanPolicy.BLOCK_BAD)):
+        with pytest.raises(BadReply, match="no such source"):
+            ask(path, source=source)
 
 
 def test_all_events_are_listed_by_a_wildcard_and_unfiltered() -> None:

@@ -4,10 +4,10 @@ from itertools import count
 
 import trio
 
+from attachfs.archive.circuit_breaker import CircuitBreaker
 from attachfs.catalog.clock import Clock
 from attachfs.catalog.index import Index
 from attachfs.catalog.memo import Basis, Codec
-from attachfs.catalog.trouble import Trouble
 from tests.support.archives import index_in_memory
 
 NEGATIVE_TTL_S = 5.0
@@ -32,7 +32,7 @@ def basis(
         index or index_in_memory(nursery),
         nursery,
         clock or Clock(),
-        Trouble(),
+        CircuitBreaker(),
         NEGATIVE_TTL_S,
         stale_ok_s,
     )

@@ -1,7 +1,8 @@
 """Where `/info` is to be had, what is remembered of that, and of what is bad."""
 
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,14 +11,15 @@ import trio
 
 from attachfs.archive import endpoints
 from attachfs.archive.credentials import GivenToken
-from attachfs.archive.endpoints import attachment_url, blob_url
+from attachfs.archive.endpoints import attachment_url, blob_url, source_url
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.secrets import Secret
 from attachfs.catalog.catalog import Catalog
 from attachfs.catalog.index import Index
-from attachfs.catalog.keys import BAD
+from attachfs.catalog.keys import BAD, info_key
 from attachfs.errors import AttachfsError, Denied, NotFound, ServerFault, Unauthenticated
 from tests.support.archives import client, declared, index_in_memory, sha256, token_of, uuid_in
+from tests.support.canned import reply, start_canned
 from tests.support.estates import INFO_PATHS, Estate
 
 OnAsset = tuple[Holder, Holder, str]
@@ -102,7 +104,7 @@ async def test_what_an_event_set_on_its_asset_is_found_where_the_server_has_it(
     async with _catalog(estate) as catalog:
         await catalog.record(event)
         info = await catalog.info(path)
-        assert (info.size_bytes, info.url) == (3, urls[tried[-1]])
+        assert (info.size_bytes, source_url(path, info.source)) == (3, urls[tried[-1]])
         assert (await catalog.confirmed_info(path)) is info
         assert await _asked(estate) == [urls[kind] for kind in tried]
 
@@ -138,7 +140,7 @@ async def test_what_an_asset_had_once_is_found_where_the_server_has_it(
         found = catalog.declared(path)
         assert found is not None
         assert (found.on_asset, found.record_digests) == (True, (sha256(b"one"),))
-        assert (await catalog.confirmed_info(path)).url == urls[tried[-1]]
+        assert source_url(path, (await catalog.confirmed_info(path)).source) == urls[tried[-1]]
         assert await _asked(estate) == [urls[kind] for kind in tried]
 
 
@@ -157,9 +159,9 @@ async def test_what_this_server_honours_is_tried_first_from_then_on(
             event, _ = estate.event(holder, on_asset={"latest": declared(blob)})
             estate.event(holder, on_asset={"latest": declared(estate.blob(b"x"))})
             await catalog.record(event)
-            info = await catalog.info(AttachmentPath(event, uuid_in(blob)))
+            path = AttachmentPath(event, uuid_in(blob))
             url = _urls((holder, event, uuid_in(blob)))[honoured]
-            assert info.url == url
+            assert source_url(path, (await catalog.info(path)).source) == url
             asked = await _asked(estate)
             assert (asked == [url]) is (number > 0)
 
@@ -177,7 +179,7 @@ async def test_what_is_the_events_own_is_asked_for_at_the_event_alone(
         await catalog.record(other)
         await _asked(estate)
         path = AttachmentPath(other, own)
-        assert (await catalog.info(path)).url == attachment_url(path)
+        assert source_url(path, (await catalog.info(path)).source) == attachment_url(path)
         estate.demo.edit_blob(own, delete=True)
         assert await _asked(estate) == [attachment_url(path)]
     async with _catalog(estate) as catalog:
@@ -223,7 +225,7 @@ async def test_trouble_is_not_taken_for_a_refusal(estate: Estate, superseded: On
         with pytest.raises(ServerFault):
             await catalog.info(path)
         assert set(await _asked(estate)) == {_urls(superseded)["event"]}
-        assert (await catalog.info(path)).url == _urls(superseded)["event"]
+        assert source_url(path, (await catalog.info(path)).source) == _urls(superseded)["event"]
 
 
 async def test_a_token_that_may_not_list_events_is_given_the_blob(
@@ -237,7 +239,7 @@ async def test_a_token_that_may_not_list_events_is_given_the_blob(
         await catalog.record_at(asset, *_THEN)
         estate.demo.fail_next(path_regex="/events$", status=403, times=99)
         info = await catalog.confirmed_info(AttachmentPath(asset, attachment))
-        assert info.url == blob_url(attachment)
+        assert info.source == endpoints.BLOB
 
 
 async def test_the_right_url_outlives_a_restart(
@@ -251,9 +253,29 @@ async def test_the_right_url_outlives_a_restart(
         async with _catalog(estate, index) as catalog:
             await catalog.record(event)
             info = await catalog.info(AttachmentPath(event, attachment))
-            assert info.url == blob_url(attachment)
+            assert info.source == endpoints.BLOB
             assert len(await _asked(estate)) == asked
         index.close()
+
+
+@pytest.mark.parametrize(
+    "line", ["@127.0.0.1:{port}/x", "http://127.0.0.1:{port}/x", "//127.0.0.1:{port}", "asset", "x"]
+)
+async def test_what_an_index_says_of_a_url_is_not_asked(
+    estate: Estate, nursery: trio.Nursery, line: str
+) -> None:
+    """Somebody else may have written it: the token goes to the archive alone."""
+    path = estate.one()
+    other = await start_canned(nursery, lambda _: reply(200, {"size": 1}))
+    index = Index.open(None)
+    with closing(index):
+        index.start(nursery)
+        raw = f'{line.format(port=other.port)}\n{{"size": 1}}'.encode()
+        index.put(info_key(path), raw, time.time())
+        async with _catalog(estate, index) as catalog:
+            assert (await catalog.info(path)).size_bytes == len(b"evidence")
+            assert await _asked(estate) == [attachment_url(path)]
+    assert other.connections == 0
 
 
 async def test_a_url_that_is_no_longer_honoured_is_replaced(
@@ -265,15 +287,15 @@ async def test_a_url_that_is_no_longer_honoured_is_replaced(
     urls = _urls(superseded)
     async with _catalog(estate) as catalog:
         await catalog.record(event)
-        assert (await catalog.info(path)).url == urls["event"]
+        assert source_url(path, (await catalog.info(path)).source) == urls["event"]
         estate.demo.set_switches(
             event_url_serves_asset_attributes=False, asset_url_serves_superseded=True
         )
         catalog.expire(event)
-        assert (await catalog.info(path)).url == urls["asset"]
+        assert source_url(path, (await catalog.info(path)).source) == urls["asset"]
         known = catalog.known_info(path)
         assert known is not None
-        assert known.url == urls["asset"]
+        assert source_url(path, known.source) == urls["asset"]
 
 
 async def test_public_attachments_are_asked_for_without_a_token_and_never_as_blobs(
@@ -288,7 +310,7 @@ async def test_public_attachments_are_asked_for_without_a_token_and_never_as_blo
     path = AttachmentPath(event, uuid_in(other))
     async with _catalog(estate) as catalog:
         await catalog.record(event)
-        assert (await catalog.info(path)).url == attachment_url(path)
+        assert source_url(path, (await catalog.info(path)).source) == attachment_url(path)
         estate.demo.set_switches(event_url_serves_asset_attributes=False)
         estate.demo.edit_asset(holder.asset, attributes={"latest": None})
         catalog.expire(event)

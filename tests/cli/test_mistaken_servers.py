@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import trio
 
+from attachfs.archive import policy
 from tests.support.canned import Asked, Canned, reply, start_canned
 from tests.support.programs import Done, sentence
 
@@ -95,19 +96,22 @@ async def test_what_is_no_archive_is_told_apart(
 
 @pytest.mark.mount
 @pytest.mark.parametrize(
-    "answer",
-    [reply(500, b"<h1>Maintenance</h1>"), reply(429, Retry_After="0.01")],
+    ("answer", "attempts"),
+    [
+        (reply(500, b"<h1>Maintenance</h1>"), policy.FAULT_ATTEMPTS),
+        (reply(429, Retry_After="0.01"), policy.ATTEMPTS),
+    ],
     ids=["500", "429"],
 )
 async def test_a_server_in_trouble_is_told_apart(
-    nursery: trio.Nursery, refused: Run, answer: bytes
+    nursery: trio.Nursery, refused: Run, answer: bytes, attempts: int
 ) -> None:
     """It was asked several times, and later may do."""
     canned, done = await _ask(nursery, refused, lambda _: answer)
     assert done.returncode == 32
     assert sentence(done).startswith(f"{canned.url} is in trouble (")
     assert sentence(done).endswith("; try again later")
-    assert len(canned.requests) == 4
+    assert len(canned.requests) == attempts
 
 
 @pytest.mark.mount

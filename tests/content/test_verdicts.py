@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from attachfs.archive.identities import AttachmentPath
-from attachfs.archive.retries import ATTEMPTS
+from attachfs.archive.policy import ATTEMPTS
 from attachfs.content.verification import Expected
 from attachfs.errors import (
     AttachfsError,

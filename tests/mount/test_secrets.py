@@ -38,13 +38,13 @@ _OPTIONS = ("--metadata-ttl", "1s", "--log-level", "debug")
 # A defect of ours, as far from the kernel and as near to the token as can be.
 _DEFECTIVE = """
 import signal
-from attachfs.archive import auth
+from attachfs.archive.http.tokens import Tokens
 from attachfs.cli.app import main
 def turn(*_):
-    def broken(token):
-        secret = token.reveal()
+    def broken(tokens):
+        secret = tokens._credentials.current().reveal()
         raise RuntimeError("a defect")
-    auth._header = broken
+    Tokens.header = broken
 signal.signal(signal.SIGUSR2, turn)
 main()
 """

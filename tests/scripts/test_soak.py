@@ -220,7 +220,7 @@ def test_a_few_looks_say_nothing() -> None:
     [
         ({"tasks": 15}, "tasks"),
         ({"threads": 5}, "threads"),
-        ({"sockets": 7 + 169, "descriptors": 20 + 169}, "sockets"),
+        ({"sockets": 7 + 329, "descriptors": 20 + 329}, "sockets"),
         ({"descriptors": 23}, "descriptors of no socket"),
     ],
 )

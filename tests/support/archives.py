@@ -5,29 +5,32 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from inspect import isawaitable
+from math import inf
 from pathlib import Path
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, cast
 
 import httpx
 import trio
 import trio.testing
 
-from attachfs.archive.auth import BearerAuth
-from attachfs.archive.bulk import BulkClient
-from attachfs.archive.client import Archive
+from attachfs.archive.client import Archive, open_archive
 from attachfs.archive.credentials import Credentials, GivenToken
-from attachfs.archive.endpoints import ScanPolicy
+from attachfs.archive.endpoints import Download, ScanPolicy
+from attachfs.archive.http.deadline import Deadline
+from attachfs.archive.http.pool import OpenAnswer, Pool
+from attachfs.archive.http.proxies import Origin, Proxy
+from attachfs.archive.http.server import Server
 from attachfs.archive.identities import AttachmentPath, Holder
+from attachfs.archive.policy import RequestPolicy
 from attachfs.archive.secrets import Secret
-from attachfs.archive.streams import Streams
-from attachfs.archive.transport import async_client, blocking_client
 from attachfs.catalog.catalog import Catalog
 from attachfs.catalog.index import Index
 from attachfs.content.content import Content
 from attachfs.content.settings import ContentSettings
 from attachfs.content.store import Store
 from attachfs.demo.launch import RunningArchive
+from attachfs.errors import BadReply, TimedOut
 from attachfs.tree.changes import Kernel
 from attachfs.tree.filesystem import FileSystem
 from tests.support.plain import NO_AUTHORITIES
@@ -41,7 +44,6 @@ PATH = AttachmentPath(HOLDER, ATTACHMENT)
 TOKEN = "a-token.that-is.secret"
 
 OPEN_INDEXES: list[Index] = []
-_STREAMS: WeakKeyDictionary[Archive, Streams] = WeakKeyDictionary()
 
 
 def sha256(content: bytes) -> str:
@@ -75,13 +77,9 @@ async def client(
     timeout_s: float = 10.0,
 ) -> AsyncIterator[Archive]:
     """Offer a client as a mount has it."""
-    auth = BearerAuth(credentials or GivenToken(Secret(TOKEN)))
-    http = async_client(url, auth=auth, ca_bundle=ca_bundle, timeout_s=timeout_s)
-    blocking = blocking_client(url, auth=auth, ca_bundle=ca_bundle, timeout_s=timeout_s)
-    async with Archive(http, timeout_s=timeout_s) as archive:
-        _STREAMS[archive] = Streams(blocking)
+    token = credentials or GivenToken(Secret(TOKEN))
+    with open_archive(url, token, ca_bundle=ca_bundle, timeout_s=timeout_s) as archive:
         yield archive
-    blocking.close()
 
 
 def said(status: int = 200, value: Any = None, **headers: str) -> httpx.Response:
@@ -95,39 +93,105 @@ async def settled() -> None:
     await trio.testing.wait_all_tasks_blocked(0.005)
 
 
-class _ScriptedClient(BulkClient):
+class _ScriptedPool(Pool):
     """Answer without a connection."""
 
-    def __init__(self, **options: Any) -> None:
-        httpx.Client.__init__(self, **options)
+    def __init__(self, answer: Callable[[httpx.Request], Any]) -> None:
+        super().__init__(NO_AUTHORITIES)
+        self._answer = answer
 
-    def connect(self) -> None:
-        """Do nothing."""
+    async def send(
+        self,
+        origin: Origin,
+        proxy: Proxy | None,
+        request: bytes,
+        *,
+        deadline: Deadline,
+        connect_s: float = inf,
+    ) -> OpenAnswer:
+        """Return what the script answers; its errors are raised."""
+        del proxy
+        head, _, body = request.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        method, target, _ = first.split(" ")
+        headers = [(name, value.strip()) for name, _, value in (x.partition(":") for x in lines)]
+        asked = httpx.Request(
+            method,
+            f"{origin}{target}",
+            headers=headers,
+            content=body,
+            extensions={"timeout": {"read": deadline.patience_s, "connect": connect_s}},
+        )
+        answer = self._answer(asked)
+        response: httpx.Response = await answer if isawaitable(answer) else answer
+        return cast("OpenAnswer", _ScriptedAnswer(response, deadline))
+
+
+class _ScriptedAnswer(OpenAnswer):
+    def __init__(self, response: httpx.Response, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._chunks = response.aiter_raw()
+        self._left = b""
+        self.status = response.status_code
+        self.headers = dict(response.headers)
+
+    async def receive(self) -> bytes:
+        left, self._left = self._left, b""
+        self._deadline.arm()
+        while not left:
+            try:
+                left = await anext(self._chunks)
+            except StopAsyncIteration:
+                return b""
+        return left
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        some = await self.receive()
+        fits = min(len(some), len(buffer))
+        buffer[:fits], self._left = some[:fits], some[fits:]
+        return fits
+
+    async def read(self, max_bytes: int, *, subject: str, cut: bool = False) -> bytes:
+        body = b""
+        while some := await self.receive():
+            body += some
+            if len(body) > max_bytes:
+                if cut:
+                    break
+                raise BadReply(f"{subject}: the answer is larger than {max_bytes} bytes")
+        return body
+
+    def close(self) -> None:
+        pass
 
 
 @asynccontextmanager
 async def scripted(
-    answer: Callable[[httpx.Request], Any], *, auth: httpx.Auth | None = None, timeout_s: float = 30
+    answer: Callable[[httpx.Request], Any],
+    *,
+    credentials: Credentials | None = None,
+    timeout_s: float = 30,
 ) -> AsyncIterator[Archive]:
     """Offer a client without a socket below it, for tests whose clock is not the wall's."""
-    http = httpx.AsyncClient(
-        base_url="https://archive.example",
-        transport=httpx.MockTransport(answer),
-        auth=auth,
-        timeout=timeout_s,
-        verify=NO_AUTHORITIES,
+    server = Server(
+        "https://archive.example",
+        credentials=credentials,
+        pool=_ScriptedPool(answer),
+        timeout_s=timeout_s,
     )
-    blocking = _ScriptedClient(
-        base_url="https://archive.example", transport=httpx.MockTransport(answer), auth=auth
-    )
-    async with Archive(http, timeout_s=timeout_s) as archive:
-        _STREAMS[archive] = Streams(blocking)
+    with Archive(server, RequestPolicy(timeout_s=timeout_s)) as archive:
         yield archive
 
 
-def streams_of(archive: Archive) -> Streams:
-    """Return the blocking side of a client."""
-    return _STREAMS[archive]
+async def received(archive: Archive, download: Download, offset: int = 0) -> tuple[int, bytes]:
+    """Receive a large body; return where it began and its bytes."""
+    with Deadline(archive.policy.timeout_s) as deadline:
+        with await archive.stream(download, offset=offset, deadline=deadline) as stream:
+            body, buffer = b"", memoryview(bytearray(100_000))
+            while got := await stream.receive_into(buffer):
+                body += buffer[:got]
+        return stream.offset, body
+    raise TimedOut("nothing came")
 
 
 @dataclass
@@ -189,7 +253,7 @@ def build(
         verdict_ttl_s=negative_ttl_s,
         timeout_s=timeout_s,
     )
-    content = Content(archive, streams_of(archive), store, nursery, settings)
+    content = Content(archive, store, nursery, settings)
     fs = FileSystem(
         catalog,
         content,

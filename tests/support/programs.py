@@ -20,11 +20,11 @@ HASTY = (
     sys.executable,
     "-c",
     """
-import stamina
 from attachfs.access import preflight
+from attachfs.archive import policy
 from attachfs.cli.app import main
 preflight._NO_CONNECTION_S = 0.1
-stamina.set_testing(True, attempts=4)
+policy.FIRST_PAUSE_S = 0.0
 main()
 """,
 )

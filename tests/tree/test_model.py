@@ -324,9 +324,8 @@ def _is_uuid(name: str) -> bool:
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS)
-def test_the_tree_shows_what_there_is(expected_warnings: set[str], steps: list[_Step]) -> None:
+def test_the_tree_shows_what_there_is(steps: list[_Step]) -> None:
     """Or an error where there was trouble; never wrong bytes, a short listing, or what is past."""
-    expected_warnings |= {"stamina.retry_scheduled"}
 
     async def main(clock: MockClock) -> None:
         server = _Server(clock)

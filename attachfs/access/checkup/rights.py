@@ -1,7 +1,7 @@
 """The token, whether the archive takes it, and what it may read."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import httpx
@@ -12,13 +12,14 @@ from attachfs.access.checkup.network import Network
 from attachfs.access.preflight import explained, preflight
 from attachfs.access.settings import Settings
 from attachfs.archive import endpoints
-from attachfs.archive.auth import BearerAuth
-from attachfs.archive.client import Archive
+from attachfs.archive.client import Archive, open_archive
 from attachfs.archive.credentials import Credentials
 from attachfs.archive.faults import from_transport
+from attachfs.archive.http.pool import Pool
+from attachfs.archive.http.tokens import Tokens
+from attachfs.archive.http.trust import trust
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.models import Listed, Record, parse_asset, parse_event
-from attachfs.archive.transport import async_client
 from attachfs.errors import (
     AttachfsError,
     BadReply,
@@ -77,13 +78,10 @@ class Rights:
     async def _exchange(self, credentials: Credentials) -> None:
         """Get a token for an app registration; raises `SetupError`."""
         url, ca_bundle = self._settings.url, self._settings.ca_bundle
-        request = credentials.exchange()
-        assert request is not None  # noqa: S101 - who has no token can ask for one
+        pool = Pool(trust(ca_bundle))
         try:
-            async with async_client(url, auth=None, ca_bundle=ca_bundle) as http:
-                with trio.fail_after(self._limit_s):
-                    response = await http.send(request)
-                credentials.accept(response)
+            with trio.fail_after(self._limit_s):
+                await Tokens(credentials, pool, timeout_s=self._limit_s).renewed()
         except trio.TooSlowError:
             error: AttachfsError = TimedOut(f"no token within {self._limit_s:g} s")
             raise explained(url, error) from None
@@ -93,21 +91,20 @@ class Rights:
             raise TokenRefused(f"{refusal}; {credentials.remedy}") from None
         except AttachfsError as other:
             raise explained(url, other) from None
+        finally:
+            pool.close()
 
-    @asynccontextmanager
-    async def _archive(self) -> AsyncIterator[Archive]:
-        credentials = self._settings.credentials
-        http = async_client(
-            self._settings.url,
-            auth=None if credentials is None else BearerAuth(credentials),
-            ca_bundle=self._settings.ca_bundle,
+    def _archive(self) -> Archive:
+        settings = self._settings
+        return open_archive(
+            settings.url,
+            settings.credentials,
+            ca_bundle=settings.ca_bundle,
             timeout_s=self._limit_s,
         )
-        async with Archive(http, timeout_s=self._limit_s) as archive:
-            yield archive
 
     async def _api(self) -> Finding:
-        async with self._archive() as archive:
+        with self._archive() as archive:
             await preflight(archive, public=self._settings.public)
         whom = "" if self._settings.public else " and takes the token"
         return ok(f"{self._settings.url} answers{whom}")
@@ -131,7 +128,7 @@ class Rights:
 
     async def _listed(self, what: str, listing: endpoints.Listing, otherwise: str) -> Finding:
         try:
-            async with self._archive() as archive:
+            with self._archive() as archive:
                 page = await archive.ask(endpoints.few(listing, _LISTED))
         except Denied:
             return warning(f"the token may not list {what}: {otherwise}", f"{_GRANT} {what}")
@@ -162,7 +159,7 @@ class Rights:
     async def _public_assets(self) -> Finding:
         """Ask for the public assets that the settings name."""
         missing: list[str] = []
-        async with self._archive() as archive:
+        with self._archive() as archive:
             for uuid in self._settings.public_assets[:_TRIED]:
                 holder = Holder(uuid, public=True)
                 try:
@@ -181,10 +178,10 @@ class Rights:
         if not self._paths:
             return skipped("unknown: among what may be listed, there is none to try")
         denied = False
-        async with self._archive() as archive:
+        with self._archive() as archive:
             for path in self._paths[:_TRIED]:
                 try:
-                    await archive.ask(endpoints.info(endpoints.attachment_url(path)))
+                    await archive.ask(endpoints.info(path))
                 except NotFound:
                     continue
                 except Denied:

@@ -1,16 +1,12 @@
-"""URLs of archives, and what the HTTP client below every request is made with."""
+"""URLs of archives, checked once."""
 
-import ssl
-from pathlib import Path
-
-import certifi
 import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from attachfs.archive.transport import async_client, base_url, is_loopback, trust
-from attachfs.errors import CredentialsUnusable, WrongUrl
+from attachfs.archive.http.urls import base_url, is_loopback
+from attachfs.errors import WrongUrl
 
 
 @pytest.mark.parametrize(
@@ -101,62 +97,3 @@ def test_any_text_is_a_usable_url_or_refused(text: str) -> None:
 def test_loopback_is_told_by_name_or_address_alone(host: str, *, expected: bool) -> None:
     """Nothing is resolved, and what only looks like loopback is not."""
     assert is_loopback(host) is expected
-
-
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "http://[::1]",
-            "https://app.datatrails.ai", "https://[2001:db8::1]:8443"]
-)  # fmt: skip
-async def test_a_client_can_be_made_for_every_kind_of_host(url: str) -> None:
-    """Names and addresses of both families, loopback or not; what is sent says who we are."""
-    async with async_client(url, auth=None, timeout_s=3) as client:
-        request = client.build_request("GET", "/archivist/v2/assets")
-        assert str(request.url) == f"{url}/archivist/v2/assets"
-        assert request.headers["accept-encoding"] == "identity"
-        assert request.headers["user-agent"].startswith("attachfs/")
-        assert client.follow_redirects is False
-        assert client.timeout == httpx.Timeout(3, connect=0.8 * 3)
-
-
-async def test_connecting_has_a_bound_of_its_own() -> None:
-    """A long timeout is for answers; a host that is not there is given up sooner."""
-    async with async_client("http://127.0.0.1:1", auth=None, timeout_s=300) as client:
-        assert client.timeout == httpx.Timeout(300, connect=10)
-
-
-def test_a_bundle_that_is_none_is_refused(tmp_path: Path) -> None:
-    """The message names the option and what it should be given."""
-    for path in (tmp_path / "missing.pem", tmp_path):
-        with pytest.raises(CredentialsUnusable, match="--ca-bundle"):
-            trust(path)
-    garbage = tmp_path / "garbage.pem"
-    garbage.write_text("not PEM")
-    with pytest.raises(CredentialsUnusable, match="PEM"):
-        trust(garbage)
-    garbage.write_text("")
-    with pytest.raises(CredentialsUnusable, match="PEM"):
-        trust(garbage)
-
-
-def test_certificates_are_always_checked() -> None:
-    """There is no context that trusts everybody."""
-    context = trust(None)
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert context.check_hostname
-
-
-def test_what_is_trusted_is_one_source_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A bundle given replaces all others; a variable replaces the system's and certifi's."""
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
-    everybody = len(trust(None).get_ca_certs())
-    assert everybody > 50
-    first = Path(certifi.where()).read_text().split("-----END CERTIFICATE-----")[0]
-    one = tmp_path / "one.pem"
-    one.write_text(f"{first[first.index('-----BEGIN') :]}-----END CERTIFICATE-----\n")
-    assert len(trust(one).get_ca_certs()) == 1
-    monkeypatch.setenv("SSL_CERT_FILE", str(one))
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
-    assert len(trust(None).get_ca_certs()) == 1

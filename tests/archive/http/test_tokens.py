@@ -1,6 +1,9 @@
 """Tokens on requests: put there, renewed in time, and after a 401."""
 
-from collections.abc import Callable
+import gzip
+import tracemalloc
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +30,10 @@ from attachfs.errors import (
 from tests.support.archives import (
     ASSET,
     HOLDER,
+    PATH,
     client,
+    received,
     settled,
-    streams_of,
     token_of,
     uuid_in,
 )
@@ -298,7 +302,7 @@ async def test_no_secret_is_told_by_any_failure(
             async with client(canned.url, credentials=credentials) as archive:
                 with pytest.raises(AttachfsError) as caught:
                     await archive.ask(endpoints.record(HOLDER))
-                texts += [repr(archive), repr(credentials), str(archive._http.auth)]
+                texts += [repr(archive), repr(credentials), str(archive._server._tokens)]
             error: BaseException | None = caught.value
             while error is not None:
                 texts += [str(error), repr(error)]
@@ -356,10 +360,106 @@ async def test_a_refusal_says_what_can_be_done(
         "app": (ClientCredentials(canned.url, "app-5", Secret(_SECRET)), "app registration app-5"),
     }
     credentials, remedy = kinds[kind]
-    download = endpoints.download("/archivist/v2/attachments/x", ScanPolicy.BLOCK_BAD)
+    download = endpoints.download(PATH, ScanPolicy.BLOCK_BAD)
     async with client(canned.url, credentials=credentials) as archive:
         with pytest.raises(Unauthenticated, match=remedy):
             await archive.ask(endpoints.record(HOLDER))
-        streams = streams_of(archive)
         with pytest.raises(Unauthenticated, match=remedy):
-            await trio.to_thread.run_sync(lambda: streams.open(download).__enter__())
+            await received(archive, download)
+
+
+async def test_a_stalled_token_endpoint_keeps_nobody_once_it_has_healed(
+    nursery: trio.Nursery,
+) -> None:
+    """Readers of bodies of whatever size fail in time meanwhile, and hold no slot for ever."""
+    good = _tokens(*("t" for _ in range(99)), accepts=lambda header: header == "Bearer t")
+    stalled = True
+
+    def script(asked: Asked) -> bytes | list[bytes | trio.Event]:
+        if stalled and asked.path == _TOKEN_PATH:
+            return [trio.Event()]
+        answer = good(asked)
+        assert isinstance(answer, bytes)
+        return answer
+
+    canned = await start_canned(nursery, script)
+    credentials = ClientCredentials(canned.url, "id", Secret(_SECRET))
+    download = endpoints.download(PATH, ScanPolicy.BLOCK_BAD)
+    failures: list[AttachfsError] = []
+    async with client(canned.url, credentials=credentials, timeout_s=1) as archive:
+
+        async def read(*, large: bool) -> None:
+            try:
+                if large:
+                    await archive.policy.run(
+                        lambda deadline: archive.stream(download, offset=0, deadline=deadline),
+                        subject="it",
+                    )
+                else:
+                    await archive.take(download, max_bytes=999, check_announced=lambda _: None)
+            except AttachfsError as error:
+                failures.append(error)
+
+        begun_s = trio.current_time()
+        async with trio.open_nursery() as readers:
+            for number in range(20):
+                readers.start_soon(partial(read, large=number % 2 == 0))
+        assert trio.current_time() - begun_s < 5
+        assert len(failures) == 20
+        stalled = False
+        with trio.fail_after(5):
+            while True:  # the breaker may ask for some patience
+                try:
+                    assert (await received(archive, download))[1]
+                    break
+                except AttachfsError:
+                    await trio.sleep(0.1)
+
+
+def _refuse_large(announced_bytes: int | None) -> None:
+    if announced_bytes is not None and announced_bytes > 999:
+        raise BadReply("too large")
+
+
+_BOMB = gzip.compress(bytes(64 * 1024 * 1024))  # 64 KiB that would be 64 MiB
+
+
+@pytest.mark.usefixtures("quick_retries")
+@pytest.mark.parametrize("status", [200, 401, 403, 503])
+@pytest.mark.parametrize("target", ["token", "record", "body"])
+@pytest.mark.parametrize("kind", ["encoded", "endless"])
+async def test_no_body_of_any_status_is_read_whole_or_decompressed(
+    nursery: trio.Nursery, status: int, target: str, kind: str
+) -> None:
+    """Neither a bomb nor a body without end takes memory, or time beyond the timeout."""
+    head = {
+        "encoded": reply(status, _BOMB, Content_Encoding="gzip"),
+        "endless": reply(status, length=10**12),
+    }[kind]
+    sent_bytes = 0
+
+    def script(asked: Asked) -> bytes | list[bytes | trio.Event]:
+        nonlocal sent_bytes
+        if (asked.path == _TOKEN_PATH) is not (target == "token"):
+            return reply(200, {"access_token": "t", "expires_in": 3600})
+        sent_bytes += len(head)
+        return [head, *([b"x" * 1_000_000] * 64 if kind == "endless" else []), trio.Event()]
+
+    canned = await start_canned(nursery, script)
+    credentials = ClientCredentials(canned.url, "id", Secret(_SECRET))
+    tracemalloc.start()
+    try:
+        async with client(canned.url, credentials=credentials, timeout_s=2) as archive:
+            work: Callable[[], Awaitable[object]]
+            if target == "body":
+                download = endpoints.download(PATH, ScanPolicy.BLOCK_BAD)
+                work = partial(archive.take, download, max_bytes=999, check_announced=_refuse_large)
+            else:
+                work = partial(archive.ask, endpoints.record(HOLDER))
+            with trio.fail_after(10), pytest.raises(AttachfsError):
+                await work()
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sent_bytes
+    assert peak_bytes < 16 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""Attachments' bytes under way, in worker threads: opened, read chunk by chunk, closed."""
+"""Attachments' bytes under way: opened, received piece by piece, closed."""
 
 import socket
 
@@ -9,25 +9,27 @@ from attachfs.archive import endpoints
 from attachfs.archive.client import Archive
 from attachfs.archive.credentials import GivenToken
 from attachfs.archive.endpoints import ScanPolicy
+from attachfs.archive.http.deadline import Deadline
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.secrets import Secret
 from attachfs.demo.launch import RunningArchive
 from attachfs.errors import AttachfsError, BadReply, BlockedByScan, NotFound, TimedOut, Unreachable
-from tests.support.archives import PATH, client, declared, settled, streams_of, token_of, uuid_in
+from tests.support.archives import PATH, client, declared, settled, token_of, uuid_in
 from tests.support.canned import Asked, reply, start_canned
 
-_CALL = endpoints.download(endpoints.attachment_url(PATH), ScanPolicy.BLOCK_BAD)
+_CALL = endpoints.download(PATH, ScanPolicy.BLOCK_BAD)
 
 
 async def _read(
     archive: Archive, call: endpoints.Download = _CALL, *, offset: int = 0
 ) -> tuple[int, int | None, bytes]:
-    def read() -> tuple[int, int | None, bytes]:
-        with streams_of(archive).open(call, offset=offset) as stream:
-            content = b"".join([bytes(chunk) for chunk in stream.chunks])
-            return stream.offset, stream.length_bytes, content
-
-    return await trio.to_thread.run_sync(read)
+    with Deadline(archive.policy.timeout_s) as deadline:
+        with await archive.stream(call, offset=offset, deadline=deadline) as stream:
+            content, buffer = b"", memoryview(bytearray(70_000))
+            while got := await stream.receive_into(buffer):
+                content += buffer[:got]
+        return stream.offset, stream.length_bytes, content
+    raise TimedOut("nothing came")
 
 
 @pytest.mark.parametrize("content", [b"", b"x", bytes(range(256)) * 10_000])
@@ -42,7 +44,7 @@ async def test_bytes_come_whole_announced_or_chunked(
     path = AttachmentPath(Holder(uuid_in(asset)), uuid_in(blob))
     credentials = GivenToken(Secret(token_of(running)))
     async with client(running.url, credentials=credentials) as archive:
-        call = endpoints.download(endpoints.attachment_url(path), ScanPolicy.BLOCK_BAD)
+        call = endpoints.download(path, ScanPolicy.BLOCK_BAD)
         assert await _read(archive, call) == (0, len(content) if announced else None, content)
 
 
@@ -67,9 +69,7 @@ async def test_the_servers_own_table_of_scans_is_met(
     blob = running.archive.create_blob(b"evidence")
     running.archive.edit_blob(uuid_in(blob), scanned_status=status)
     asset = running.archive.create_asset({"attributes": {"proof": declared(blob)}})
-    call = endpoints.download(
-        endpoints.attachment_url(AttachmentPath(Holder(uuid_in(asset)), uuid_in(blob))), policy
-    )
+    call = endpoints.download(AttachmentPath(Holder(uuid_in(asset)), uuid_in(blob)), policy)
     credentials = GivenToken(Secret(token_of(running)))
     async with client(running.url, credentials=credentials) as archive:
         if allowed:
@@ -115,13 +115,9 @@ async def test_a_stalled_body_is_given_up(nursery: trio.Nursery) -> None:
 async def test_a_body_left_half_read_closes_its_connection(nursery: trio.Nursery) -> None:
     """A reader may leave, and the server learns of it."""
     canned = await start_canned(nursery, lambda _: [reply(200, b"evid", length=8), trio.Event()])
-
-    def leave(archive: Archive) -> None:
-        with streams_of(archive).open(_CALL):
-            pass
-
     async with client(canned.url) as archive:
-        await trio.to_thread.run_sync(leave, archive)
+        with Deadline() as deadline, await archive.stream(_CALL, offset=0, deadline=deadline):
+            pass
         await canned.hung_up.wait()
 
 
@@ -172,9 +168,8 @@ async def test_the_connection_made_ahead_is_the_one_used(nursery: trio.Nursery) 
     """Connecting twice makes one connection, and the next body comes over it."""
     canned = await start_canned(nursery, lambda _: reply(200, b"evidence"))
     async with client(canned.url) as archive:
-        streams = streams_of(archive)
         for _ in range(2):
-            await trio.to_thread.run_sync(streams.connect)
+            await archive.prepare()
         assert await _read(archive) == (0, 8, b"evidence")
     assert canned.connections == 1
 
@@ -184,6 +179,6 @@ async def test_connecting_ahead_to_nobody_is_no_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         async with client(f"http://127.0.0.1:{taken.getsockname()[1]}") as archive:
-            await trio.to_thread.run_sync(streams_of(archive).connect)
+            await archive.prepare()
             with pytest.raises(Unreachable):
                 await _read(archive)

@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import httpx
@@ -10,7 +10,8 @@ import pytest
 import trio
 import trio.testing
 
-from attachfs.archive.direct import DirectTransport
+from attachfs.archive.http.httpx_transport import PoolTransport
+from attachfs.archive.http.pool import Pool
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -47,22 +48,24 @@ class _Wire:
 @asynccontextmanager
 async def _asking(
     nursery: trio.Nursery, *answers: bytes, closing: bool = False, connections: int = 4
-) -> AsyncIterator[tuple[httpx.AsyncClient, _Wire, DirectTransport]]:
+) -> AsyncIterator[tuple[httpx.AsyncClient, _Wire, Pool]]:
     wire = _Wire(answers, closing=closing)
     listeners = await nursery.start(partial(trio.serve_tcp, wire.serve, 0, host="127.0.0.1"))
     port = listeners[0].socket.getsockname()[1]
-    transport = DirectTransport(ssl.create_default_context(), connections=connections)
+    pool = Pool(ssl.create_default_context(), connections=connections)
+    transport = PoolTransport(pool)
     async with httpx.AsyncClient(transport=transport, base_url=f"http://127.0.0.1:{port}") as http:
-        yield http, wire, transport
-    assert transport.connections == 0
+        yield http, wire, pool
+    pool.close()
+    assert pool.connections == 0
 
 
 async def test_a_connection_is_kept_and_used_again(nursery: trio.Nursery) -> None:
     """One after the other, all go over the same one."""
-    async with _asking(nursery, *[_OK] * 3) as (http, wire, transport):
+    async with _asking(nursery, *[_OK] * 3) as (http, wire, pool):
         for path in ("/a", "/b?c=d", "/e"):
             assert (await http.get(path)).text == "ok"
-        assert (wire.connections, transport.connections) == (1, 1)
+        assert (wire.connections, pool.connections) == (1, 1)
         assert wire.requests[1].startswith(b"GET /b?c=d HTTP/1.1\r\nHost: 127.0.0.1:")
 
 
@@ -112,10 +115,10 @@ async def test_what_is_cut_short_or_no_http_is_a_protocol_error(
     nursery: trio.Nursery, answer: bytes
 ) -> None:
     """And its connection is closed."""
-    async with _asking(nursery, answer, closing=True) as (http, _, transport):
+    async with _asking(nursery, answer, closing=True) as (http, _, pool):
         with pytest.raises(httpx.RemoteProtocolError):
             await http.get("/")
-        assert transport.connections == 0
+        assert pool.connections == 0
 
 
 async def test_more_than_was_asked_for_is_not_the_next_answer(nursery: trio.Nursery) -> None:
@@ -125,6 +128,46 @@ async def test_more_than_was_asked_for_is_not_the_next_answer(nursery: trio.Nurs
         assert (await http.get("/")).text == "ok"
         assert (await http.get("/")).text == "ok"
         assert wire.connections == 2
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Le", b"H", b"\0", _OK[:-1]],
+)
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_half_an_answer_behind_an_answer_is_no_start_of_the_next(
+    nursery: trio.Nursery, behind: bytes, *, at_once: bool
+) -> None:
+    """Whether it comes with it or after it."""
+    go_on, sent = trio.Event(), trio.Event()
+    connections = 0
+
+    async def serve(stream: trio.SocketStream) -> None:
+        nonlocal connections
+        connections += 1
+        await stream.receive_some()
+        if at_once and connections == 1:
+            await stream.send_all(_OK + behind)
+        else:
+            await stream.send_all(_OK)
+            if connections == 1:
+                await go_on.wait()
+                await stream.send_all(behind)
+        sent.set()
+        with suppress(trio.BrokenResourceError):  # closed with something unread
+            await stream.receive_some()
+
+    listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+    pool = Pool(ssl.create_default_context())
+    url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+    async with httpx.AsyncClient(transport=PoolTransport(pool), base_url=url) as http:
+        assert (await http.get("/")).text == "ok"
+        go_on.set()
+        await sent.wait()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert (await http.get("/")).text == "ok"
+    pool.close()
+    assert connections == 2
 
 
 async def test_a_connection_that_the_server_has_closed_is_not_used(nursery: trio.Nursery) -> None:
@@ -141,45 +184,47 @@ async def test_a_connection_that_the_server_has_closed_is_not_used(nursery: trio
 async def test_an_answer_half_read_closes_its_connection(nursery: trio.Nursery) -> None:
     """Nothing of it can come to be the next one."""
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
-    async with _asking(nursery, half, _OK) as (http, wire, transport):
+    async with _asking(nursery, half, _OK) as (http, wire, pool):
         async with http.stream("GET", "/") as response:
             async for chunk in response.aiter_raw():
                 assert chunk == b"half"
                 break
-        assert transport.connections == 0
+        assert pool.connections == 0
         assert (await http.get("/")).text == "ok"
         assert wire.connections == 2
 
 
 async def test_a_cancelled_request_leaves_no_connection(nursery: trio.Nursery) -> None:
     """Nor does it keep its turn."""
-    async with _asking(nursery, b"", _OK, connections=1) as (http, _, transport):
+    async with _asking(nursery, b"", _OK, connections=1) as (http, _, pool):
         with trio.move_on_after(0.05) as scope:
             await http.get("/")
         assert scope.cancelled_caught
-        assert transport.connections == 0
+        assert pool.connections == 0
         assert (await http.get("/")).text == "ok"
 
 
 async def test_requests_beyond_the_connections_wait(nursery: trio.Nursery) -> None:
-    """As long as their timeout lets them."""
-    async with _asking(nursery, b"", connections=1) as (http, wire, _):
+    """They get theirs in the end, and one that is cancelled meanwhile takes nobody's."""
+    async with _asking(nursery, b"", _OK, connections=1) as (http, wire, _):
         async with trio.open_nursery() as calls:
             calls.start_soon(http.get, "/")
             while not wire.requests:
                 await trio.lowlevel.checkpoint()
-            with pytest.raises(httpx.PoolTimeout):
-                await http.get("/", timeout=httpx.Timeout(5, pool=0.01))
+            with trio.move_on_after(0.01) as scope:
+                await http.get("/")
+            assert scope.cancelled_caught
+            assert wire.connections == 1
             calls.cancel_scope.cancel()
-        assert wire.connections == 1
+        assert (await http.get("/")).text == "ok"
 
 
 async def test_silence_is_a_timeout(nursery: trio.Nursery) -> None:
     """After the seconds the caller gave."""
-    async with _asking(nursery, b"") as (http, _, transport):
+    async with _asking(nursery, b"") as (http, _, pool):
         with pytest.raises(httpx.ReadTimeout):
             await http.get("/", timeout=httpx.Timeout(5, read=0.01))
-        assert transport.connections == 0
+        assert pool.connections == 0
 
 
 async def test_a_line_end_in_a_header_is_refused(nursery: trio.Nursery) -> None:

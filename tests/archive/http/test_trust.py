@@ -10,7 +10,8 @@ import trio
 import trustme
 
 from attachfs.archive import endpoints
-from attachfs.errors import Unreachable, Untrusted
+from attachfs.archive.http.trust import trust
+from attachfs.errors import CredentialsUnusable, Unreachable, Untrusted
 from tests.support.archives import ASSET, HOLDER, client
 from tests.support.canned import Canned, reply, start_canned
 
@@ -117,3 +118,40 @@ async def test_a_server_without_tls_is_unreachable_by_https(
             await archive.ask(endpoints.record(HOLDER))
     assert got
     assert b"HTTP" not in b"".join(got)
+
+
+def test_a_bundle_that_is_none_is_refused(tmp_path: Path) -> None:
+    """The message names the option and what it should be given."""
+    for path in (tmp_path / "missing.pem", tmp_path):
+        with pytest.raises(CredentialsUnusable, match="--ca-bundle"):
+            trust(path)
+    garbage = tmp_path / "garbage.pem"
+    garbage.write_text("not PEM")
+    with pytest.raises(CredentialsUnusable, match="PEM"):
+        trust(garbage)
+    garbage.write_text("")
+    with pytest.raises(CredentialsUnusable, match="PEM"):
+        trust(garbage)
+
+
+def test_certificates_are_always_checked() -> None:
+    """There is no context that trusts everybody."""
+    context = trust(None)
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+
+
+def test_what_is_trusted_is_one_source_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle given replaces all others; a variable replaces the system's."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    system = ssl.create_default_context()  # which may read them as they are needed
+    assert trust(None).cert_store_stats() == system.cert_store_stats()
+    one = tmp_path / "one.pem"
+    one.write_bytes(trustme.CA().cert_pem.bytes())
+    assert len(trust(one).get_ca_certs()) == 1
+    monkeypatch.setenv("SSL_CERT_FILE", str(one))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+    assert len(trust(None).get_ca_certs()) == 1

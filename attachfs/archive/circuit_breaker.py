@@ -1,7 +1,7 @@
-"""While the server does not answer, one request at a time finds out whether it does again.
+"""A circuit breaker: while the server does not answer, one request at a time tries it.
 
-A thousand readers would else each ask again and again. All requests of an archive, waiting or
-blocking, go through one `Outage`.
+Otherwise a thousand readers would each ask again and again. All requests of an archive go through
+one breaker, and the catalog asks it whether to serve what is known instead.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -46,12 +46,18 @@ _NO_CONNECTION_SHARE: Final = 0.8  # of `timeout_s`: nobody is to time out befor
 _FIRST_PAUSE_S: Final = 0.1
 # After its end an outage is over for readers within this time.
 _MAX_PAUSE_S: Final = 1.0
+# For so long a server that did not answer is not waited for by whoever has something to serve.
+_TRY_EVERY_S: Final = 5.0
+# While it does not answer, so many requests at a time try it for readers who do not wait.
+_MAX_PROBES: Final = 8
+# Without a connection for so long, it is away: one that restarts refuses for less.
+_AWAY_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
 
 
-class Outage:
-    """Know whether the server answers, from the outcome of every request.
+class CircuitBreaker:
+    """Learn whether the server answers from the outcome of every request.
 
     It is *open* from the first connection that cannot be made, or the eighth failure in a row with
     half a second of nothing else, until the next answer of whatever kind. Meanwhile requests go
@@ -65,6 +71,7 @@ class Outage:
         self._no_connection_s = min(_NO_CONNECTION_S, timeout_s * _NO_CONNECTION_SHARE)
         self._error: AttachfsError | None = None
         self._since_s = 0.0
+        self._failed_s = -inf
         self._answered_s = -inf
         self._open = False
         self._failures = 0
@@ -76,6 +83,9 @@ class Outage:
         self._incident = Incident()
         self._over_s = -inf
         self._over = self._incident
+        self._slow_until_s = -inf
+        self._away_until_s = -inf
+        self._probes = 0
 
     @property
     def error(self) -> AttachfsError | None:
@@ -84,13 +94,50 @@ class Outage:
 
     @property
     def open(self) -> bool:
-        """Tell whether requests go one at a time."""
+        """Return whether requests go one at a time."""
         return self._open
 
     @property
     def settled(self) -> bool:
-        """Tell whether nobody waits for an answer any more."""
+        """Return whether nobody waits for an answer any more."""
         return self.open and trio.current_time() >= self._settled_at_s()
+
+    @property
+    def away(self) -> bool:
+        """Return whether the server was out of reach a moment ago, and that for a second."""
+        now_s = trio.current_time()
+        if now_s < self._away_until_s:
+            return True
+        lately = isinstance(self._error, NoConnection) and now_s - self._failed_s < _TRY_EVERY_S
+        return lately and now_s - self._since_s >= _AWAY_S
+
+    @property
+    def slow(self) -> bool:
+        """Return whether an answer has just been too long in coming."""
+        return trio.current_time() < max(self._slow_until_s, self._away_until_s)
+
+    def note_slow(self) -> None:
+        """Record that an answer did not come in time for a reader."""
+        self._slow_until_s = trio.current_time() + _TRY_EVERY_S
+
+    def note_away(self) -> None:
+        """Record that a request has failed for good, because no answer came."""
+        self._away_until_s = trio.current_time() + _TRY_EVERY_S
+
+    def note_answer(self) -> None:
+        """Record that a request has succeeded, or was refused for good."""
+        self._slow_until_s = self._away_until_s = -inf
+
+    def begin_probe(self) -> bool:
+        """Return whether one more may try; if so, `end_probe` must follow."""
+        if self._probes >= _MAX_PROBES:
+            return False
+        self._probes += 1
+        return True
+
+    def end_probe(self) -> None:
+        """Take back a probe."""
+        self._probes -= 1
 
     @contextmanager
     def hurried(self, no_connection_s: float) -> Iterator[None]:
@@ -109,21 +156,28 @@ class Outage:
         by `deadline_s` of trio's clock, or at once where the outage is settled.
         """
         while True:
-            await self._turn(deadline_s)
-            probe = object() if self.open else None
+            if self._open:
+                await self._turn(deadline_s)
+            probe = object() if self._open else None
             self._probe = probe or self._probe
+            since_s = trio.current_time()
             try:
-                return await self._observed(work, subject)
-            except NoConnection:
-                if self.settled or trio.current_time() >= deadline_s:
+                outcome = await work()
+            except AttachfsError as error:
+                self._note(error, subject, since_s)
+                is_last = self.settled or trio.current_time() >= deadline_s
+                if is_last or not isinstance(error, NoConnection):
                     raise
+            else:
+                self.answered()
+                return outcome
             finally:
                 if probe is not None and self._probe is probe:
                     self._probe = None
                     self._waiting.unpark_all()
 
     def answered(self) -> None:
-        """Take note of an answer: the server is there, and everybody may ask."""
+        """Record an answer: the server is there, and everybody may ask."""
         self._answered_s = trio.current_time()
         if self._error is None:
             return
@@ -145,7 +199,7 @@ class Outage:
         self._waiting.unpark_all()
 
     def failed(self, error: AttachfsError, *, subject: str, since_s: float | None = None) -> None:
-        """Take note of a failure that says something of the server, asked at `since_s`.
+        """Record a failure that says something of the server, asked at `since_s`.
 
         One of what was asked in an outage that is over is a late part of that.
         """
@@ -157,6 +211,7 @@ class Outage:
             self._since_s = now_s if since_s is None else since_s
         error.incident = self._incident
         self._error = error
+        self._failed_s = now_s
         self._failures += 1
         many = self._failures >= _MANY_FAILURES and now_s - self._answered_s >= _QUIET_S
         self._open = self._open or many or isinstance(error, NoConnection)
@@ -166,7 +221,7 @@ class Outage:
         self._pause_s = min(2 * self._pause_s, _MAX_PAUSE_S)
 
     def _refused(self, error: AttachfsError) -> None:
-        """Take note of an answer that is of no use: nobody need wait, but it is trouble."""
+        """Record an answer that is of no use: nobody need wait, but it is trouble."""
         if self.open:
             self.answered()
         if self._error is None:
@@ -174,20 +229,14 @@ class Outage:
         error.incident = self._incident
         self._error = error
 
-    async def _observed(self, work: Callable[[], Awaitable[T]], subject: str) -> T:
-        since_s = trio.current_time()
-        try:
-            outcome = await work()
-        except AttachfsError as error:
-            if isinstance(error, _FAILURES):
-                self.failed(error, subject=subject, since_s=since_s)
-            elif isinstance(error, _REFUSALS):
-                self._refused(error)
-            elif isinstance(error, _ANSWERS):
-                self.answered()
-            raise
-        self.answered()
-        return outcome
+    def _note(self, error: AttachfsError, subject: str, since_s: float) -> None:
+        """Record how a request ended that was not answered as it should be."""
+        if isinstance(error, _FAILURES):
+            self.failed(error, subject=subject, since_s=since_s)
+        elif isinstance(error, _REFUSALS):
+            self._refused(error)
+        elif isinstance(error, _ANSWERS):
+            self.answered()
 
     def _settled_at_s(self) -> float:
         """Return when the failures so far settle it, if nothing else happens."""
