@@ -1,6 +1,7 @@
 """Find the attachments that a record declares, in every form of the contract (section 6)."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 import msgspec
 
@@ -8,8 +9,8 @@ from attachfs.archive.digests import declared_sha256
 from attachfs.archive.identities import uuid_of
 
 _MARKER = "arc_attachment"
-# No bytes have two SHA-256 digests: a few of those that disagree say as much as 40,000 of them.
-_MAX_DIGESTS = 8
+# No bytes have two SHA-256 digests, but a scan mark is on each: so many of 40,000 are enough.
+_MAX_DIGESTS = 256
 # Lists under these keys hold attachments even without the marker (contract section 6.2).
 _LEGACY_KEYS = frozenset({"arc_attachments", "arc_append_attachments"})
 
@@ -38,6 +39,7 @@ def find_attachments(*attribute_maps: object) -> tuple[Attachment, ...]:
     second map has, an event's `asset_attributes`, is `on_asset`.
     """
     found: dict[str, Attachment] = {}
+    digests: dict[str, dict[str, None]] = {}
     for number, attributes in enumerate(attribute_maps):
         if not isinstance(attributes, dict):
             continue
@@ -46,11 +48,17 @@ def find_attachments(*attribute_maps: object) -> tuple[Attachment, ...]:
                 continue  # nearly all are
             for entry in _candidates(key, value):
                 attachment = _attachment(str(key), entry, on_asset=number > 0)
-                if attachment is not None:
-                    known = found.get(attachment.id)
-                    found[attachment.id] = (
-                        attachment if known is None else _merge(known, attachment)
-                    )
+                if attachment is None:
+                    continue
+                known = found.setdefault(attachment.id, attachment)
+                if known is not attachment:
+                    every = digests.setdefault(known.id, dict.fromkeys(known.record_digests))
+                    every.update(dict.fromkeys(attachment.record_digests))
+                    if not (known.file_name and known.display_name):
+                        found[known.id] = _named(known, attachment)
+    for uuid, every in digests.items():
+        several = tuple(islice(every, _MAX_DIGESTS))
+        found[uuid] = msgspec.structs.replace(found[uuid], record_digests=several)
     return tuple(found.values())
 
 
@@ -85,17 +93,12 @@ def _attachment(key: str, entry: Mapping[str, object], *, on_asset: bool) -> Att
     )
 
 
-def _merge(known: Attachment, again: Attachment) -> Attachment:
-    digests = dict.fromkeys(known.record_digests + again.record_digests)
-    if len(digests) > _MAX_DIGESTS:
-        digests = dict.fromkeys(known.record_digests)
-    return Attachment(
-        id=known.id,
-        key=known.key,
+def _named(known: Attachment, again: Attachment) -> Attachment:
+    """Return an attachment with the names that it lacked."""
+    return msgspec.structs.replace(
+        known,
         file_name=known.file_name or again.file_name,
         display_name=known.display_name or again.display_name,
-        record_digests=tuple(digests),
-        on_asset=known.on_asset,
     )
 
 

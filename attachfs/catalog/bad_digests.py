@@ -19,7 +19,8 @@ class BadDigests:
 
     Each attachment marked SCANNED_BAD vouches for every digest that is known of it, also for one
     that a record declares later, until its own `/info` takes the mark back. The marks are kept in
-    the index. Beyond 100,000 pairs of digest and attachment, the attachments marked first go.
+    the index, where those of other processes are looked up as well; what they take back is learnt
+    from `/info`. Beyond 100,000 pairs of digest and attachment, the attachments marked first go.
     What is `apart` knows no marks but those that it is given, whatever the index holds.
     """
 
@@ -31,6 +32,7 @@ class BadDigests:
         self._paths: dict[str, set[str]] = {}  # and the other way round
         self._entries = 0
         self._holders: Counter[Holder] = Counter()
+        self._is_shared = index.persistent and not apart
         if not apart:
             self._load()
 
@@ -39,13 +41,11 @@ class BadDigests:
         """The assets and events with attachments marked bad, which `learn` waits to hear of."""
         return self._holders
 
-    def any(self) -> bool:
-        """Return whether anything was found bad at all."""
-        return bool(self._digests)
-
     def has(self, digests: Iterable[str], *, besides: AttachmentPath | None = None) -> bool:
         """Return whether one of these digests is bad, by the word of others than `besides`."""
         for digest in digests:
+            if self._is_shared:
+                self._look_up(digest)
             paths = self._paths.get(digest)
             if paths and (besides is None or paths != {besides.path}):
                 return True
@@ -53,6 +53,8 @@ class BadDigests:
 
     def paths(self, digest: str) -> list[AttachmentPath]:
         """Return attachments that vouch for a digest, 16 at most."""
+        if self._is_shared:
+            self._look_up(digest)
         paths = islice(self._paths.get(digest, ()), _MAX_PATHS)
         return [path for path in map(attachment_path, paths) if path is not None]
 
@@ -75,11 +77,12 @@ class BadDigests:
             digest, separator, path = key[len(BAD) :].decode(errors="replace").partition(" ")
             if separator:
                 self._remember(path, digest)
-                continue
-            entry = self._index.get(key)  # of an earlier version: one attachment a digest
-            if digest and entry is not None:
-                self._index.delete(key)
-                self._add(entry.value.decode(errors="replace"), {digest})
+
+    def _look_up(self, digest: str) -> None:
+        """Remember what other processes have written of a digest."""
+        prefix = bad_key(digest, "")
+        for key in self._index.written(prefix, _MAX_PATHS):
+            self._remember(key[len(prefix) :].decode(errors="replace"), digest)
 
     def _add(self, path: str, digests: Iterable[str]) -> None:
         now_s = self._clock.now_s()

@@ -419,7 +419,7 @@ class Catalog:
 
         Every SHA-256 known of either counts.
         """
-        return self._bad.any() and self._bad.has(self.digests(path, info), besides=path)
+        return self._bad.has(self.digests(path, info), besides=path)
 
     def note_bad(self, path: AttachmentPath, info: Info) -> None:
         """Record that the server called an attachment bad, until its `/info` is asked for again."""

@@ -1,10 +1,12 @@
 """What was found bad: each attachment keeps its own word, also over a restart."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import permutations
 from pathlib import Path
 
 import pytest
+import trio
 
 from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.catalog import bad_digests
@@ -62,7 +64,7 @@ async def test_a_digest_is_bad_until_the_last_attachment_takes_its_mark_back(
         bad.clear(path)
         bad = reopen() if restarted else bad
     assert not bad.has({_EVIL})
-    assert not bad.any()
+    assert not bad.holders
 
 
 async def test_a_mark_is_on_every_digest_of_an_attachment(reopen: Reopen) -> None:
@@ -113,7 +115,7 @@ async def test_a_digest_that_is_learnt_later_is_bad_from_then_on(
     """Where the attachment was marked before, with whatever digests; not where it is good."""
     bad = reopen()
     bad.mark(_FIRST, known)
-    assert bad.any()
+    assert bad.holders
     bad = reopen() if restarted else bad
     assert set(bad.holders) == {_FIRST.holder}
     bad.learn(_SECOND, {_EVIL})
@@ -123,7 +125,7 @@ async def test_a_digest_that_is_learnt_later_is_bad_from_then_on(
         assert again.has({_EVIL})
     again.clear(_FIRST)
     for again in (again, reopen()):  # noqa: B020 - the one before, then the one after a restart
-        assert not again.any()
+        assert not again.holders
         assert not again.holders
 
 
@@ -137,21 +139,6 @@ async def test_a_holder_is_attended_to_while_one_of_its_attachments_is_bad(reope
     assert _FIRST.holder in bad.holders
     bad.clear(sibling)
     assert _FIRST.holder not in bad.holders
-
-
-async def test_an_index_of_an_earlier_version_is_understood(reopen: Reopen, tmp_path: Path) -> None:
-    """It had one attachment a digest, whose mark that attachment alone takes back."""
-    with_one = Index.open(tmp_path / "index")
-    with_one.put(BAD + _EVIL.encode(), _SECOND.path.encode(), 1.0)
-    with_one.close()
-    for _ in range(2):
-        bad = reopen()
-        assert bad.has({_EVIL})
-        assert set(bad.holders) == {_SECOND.holder}
-    bad.clear(_FIRST)
-    assert bad.has({_EVIL})
-    bad.clear(_SECOND)
-    assert not reopen().any()
 
 
 async def test_what_was_marked_first_goes_where_there_are_too_many(
@@ -185,3 +172,33 @@ async def test_a_mark_is_as_old_as_the_info_that_says_so(
         assert [entry.at_s for entry in entries if entry is not None] == [later_s] * 3
     finally:
         index.close()
+
+
+async def test_a_mark_of_another_process_holds_from_when_it_is_written(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    """A mount that is already running learns it, for `has` and `paths`; one that is apart does not.
+
+    What waits to be removed here is not learnt again.
+    """
+    with (
+        closing(Index.open(tmp_path / "index")) as ours,
+        closing(Index.open(tmp_path / "index")) as theirs,
+    ):
+        for index in (ours, theirs):
+            index.start(nursery)
+        mine, other = BadDigests(ours, Clock()), BadDigests(theirs, Clock())
+        apart = BadDigests(ours, Clock(), apart=True)
+        assert not mine.has({_EVIL})
+        other.mark(_FIRST, {_EVIL})
+        await theirs.settle()
+        assert mine.has({_OTHER, _EVIL})
+        assert mine.has({_EVIL}, besides=_SECOND)
+        assert not mine.has({_EVIL}, besides=_FIRST)
+        assert mine.paths(_EVIL) == [_FIRST]
+        assert _FIRST.holder in mine.holders
+        assert not apart.has({_EVIL})
+        mine.clear(_FIRST)
+        assert not mine.has({_EVIL})
+        await ours.settle()
+        assert not mine.has({_EVIL})

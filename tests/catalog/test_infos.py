@@ -391,7 +391,7 @@ async def test_what_is_bad_is_known_after_a_restart(estate: Estate, tmp_path: Pa
 async def test_damaged_digests_in_the_index_are_no_trouble(estate: Estate) -> None:
     """Whatever stands there."""
     index = Index.open(None)
-    index.put(BAD + sha256(b"evil").encode(), b"\xff", 0)
+    index.put(BAD + sha256(b"evil").encode() + b" \xff", b"", 0)
     index.put(BAD, b"", 0)
     async with _catalog(estate, index) as catalog:
         assert catalog.is_bad(sha256(b"evil"))
