@@ -6,7 +6,8 @@
     |- Denied                         EACCES        403
     |  |- Unauthenticated             EACCES        401 after one renewal of the token
     |  `- BlockedByScan               EACCES        the scan policy forbids these bytes
-    |- TimedOut                       ETIMEDOUT     408, 504, no answer in time
+    |- TimedOut                       ETIMEDOUT     no answer in time
+    |  `- GatewayTimeout              ETIMEDOUT     408, 504, after retries
     |- Busy                           EBUSY         429 (EAGAIN would make readers spin)
     |- Interrupted                    EINTR         the caller was killed meanwhile
     |- Unreachable                    EHOSTUNREACH  a connection that broke, after retries
@@ -133,6 +134,10 @@ class TimedOut(AttachfsError):
     """Say that no answer came in time."""
 
     errno = errno.ETIMEDOUT
+
+
+class GatewayTimeout(TimedOut):
+    """Say that the server did answer, but only that it took too long (408, 504)."""
 
 
 class Busy(AttachfsError):

@@ -18,6 +18,7 @@ from attachfs.errors import (
     BlockedByScan,
     Busy,
     Denied,
+    GatewayTimeout,
     NoConnection,
     NotFound,
     ServerFault,
@@ -40,12 +41,12 @@ _KINDS: Final[Mapping[int, type[AttachfsError]]] = {
     401: Unauthenticated,
     403: Denied,
     404: NotFound,
-    408: TimedOut,
+    408: GatewayTimeout,
     410: NotFound,
     500: ServerFault,
     502: Unavailable,
     503: Unavailable,
-    504: TimedOut,
+    504: GatewayTimeout,
 }
 _TRANSPORT_KINDS: Final[tuple[tuple[type[Exception], type[AttachfsError], str], ...]] = (
     (httpx.ConnectError, NoConnection, "the server cannot be reached"),

@@ -16,6 +16,7 @@ from attachfs.errors import (
     BadReply,
     Busy,
     Denied,
+    GatewayTimeout,
     NotFound,
     ServerFault,
     TimedOut,
@@ -349,6 +350,8 @@ class Memo(Generic[K, V]):
                 return None
         try:
             return flight.outcome()
+        except GatewayTimeout:
+            raise
         except _AWAY:
             return None
 
@@ -394,6 +397,8 @@ class Memo(Generic[K, V]):
                     until_s = self._basis.clock.now_s() + self._basis.negative_ttl_s
                     self._refusals[key] = _Refusal(error, asked_s, until_s)
                     raise
+            except GatewayTimeout:
+                raise  # an answer, if of no use: it says nothing of whether others are to be had
             except _AWAY:
                 self._basis.breaker.note_away()
                 raise

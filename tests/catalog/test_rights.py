@@ -201,7 +201,7 @@ async def test_a_slow_server_is_waited_for(
         assert trio.current_time() == began_s + 9
 
 
-@pytest.mark.parametrize("status", [500, 503, 429, 400])
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 429, 400])
 async def test_a_server_that_answers_with_errors_extends_no_right(
     nursery: trio.Nursery, autojump_clock: MockClock, service: _Attached, status: int
 ) -> None:
@@ -216,6 +216,23 @@ async def test_a_server_that_answers_with_errors_extends_no_right(
         assert catalog.known_record(service.holder) is not None
         service.status = 200
         await catalog.confirmed_info(service.named)
+
+
+@pytest.mark.parametrize("status", [408, 502, 503, 504])
+async def test_trouble_with_one_thing_extends_no_right_to_another(
+    nursery: trio.Nursery, autojump_clock: MockClock, service: _Attached, status: int
+) -> None:
+    """Its server can be asked for that, and is."""
+    async with _catalog(service, nursery) as catalog:
+        for path in (service.named, service.unnamed):
+            await catalog.confirmed_info(path)
+        autojump_clock.jump(_TTL_S)
+        service.status = status
+        with pytest.raises(AttachfsError):
+            await catalog.confirmed_info(service.named)
+        service.status = 403
+        with pytest.raises(Denied):
+            await catalog.confirmed_info(service.unnamed)
 
 
 async def test_a_listing_confirms_what_it_lists(

@@ -21,6 +21,7 @@ _ERRNOS = {
     "Unauthenticated": errno.EACCES,
     "BlockedByScan": errno.EACCES,
     "TimedOut": errno.ETIMEDOUT,
+    "GatewayTimeout": errno.ETIMEDOUT,
     "Busy": errno.EBUSY,
     "Interrupted": errno.EINTR,
     "Unreachable": errno.EHOSTUNREACH,
