@@ -17,15 +17,13 @@ from attachfs.archive.http.deadline import Deadline
 from attachfs.archive.http.pool import MAX_CONNECTIONS, OpenAnswer, Pool
 from attachfs.archive.http.server import Server, announced_length
 from attachfs.archive.http.trust import trust
-from attachfs.archive.models import Page
+from attachfs.archive.models import LARGE_ANSWER_BYTES, Page
 from attachfs.archive.policy import OfflinePolicy, RequestPolicy
 from attachfs.archive.traffic import Traffic
 from attachfs.errors import AttachfsError, BadReply, ServerFault
 
 T = TypeVar("T")
 
-# What takes longer than about 2 ms to parse is parsed in a thread, which costs 0.2 ms.
-_LARGE_ANSWER_BYTES: Final = 256 * 1024
 _SETTLED_CONNECT_S: Final = 2.0
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
 _OK, _PARTIAL = 200, 206
@@ -137,7 +135,7 @@ class Archive:
                 raise from_transport(error, subject=call.path) from error
             finally:
                 limiter.slots.give_back()
-            if len(raw) <= _LARGE_ANSWER_BYTES:
+            if len(raw) <= LARGE_ANSWER_BYTES:
                 return _parsed(call, raw)
             deadline.suspend()
             return await trio.to_thread.run_sync(_parsed, call, raw, abandon_on_cancel=True)

@@ -9,6 +9,7 @@ import trio
 from cachetools import LRUCache
 
 from attachfs.archive.circuit_breaker import CircuitBreaker
+from attachfs.archive.models import LARGE_ANSWER_BYTES
 from attachfs.catalog.clock import Clock
 from attachfs.catalog.index import Entry, Index
 from attachfs.errors import (
@@ -211,7 +212,7 @@ class Memo(Generic[K, V]):
         else:
             data = self._codec.dump(value)
             if data is not None:
-                self._basis.index.put(self._codec.pack(key), data, at_s)
+                self._keep(self._codec.pack(key), data, at_s)
         self._parsed[key] = Known(value, at_s)
         self._refusals.pop(key, None)
         if known is not None:
@@ -269,7 +270,7 @@ class Memo(Generic[K, V]):
                 if known is not None:
                     self._parsed[key] = Known(known.value, at_s)
             else:
-                index.put(packed, data, at_s)
+                self._keep(packed, data, at_s)
                 self._parsed.pop(key, None)
                 if old is not None:
                     self._on_change(key, old, self.peek(key))
@@ -307,6 +308,8 @@ class Memo(Generic[K, V]):
 
     def _loaded(self, key: K, packed: bytes, entry: Entry) -> Known[V] | None:
         """Parse an entry of the index and hold it in memory; one that is no answer is deleted."""
+        if not 0 < len(entry.value) <= LARGE_ANSWER_BYTES:
+            return None  # too large to be kept: it is asked for again
         try:
             known = Known(self._codec.load(key, entry.value), entry.at_s)
         except BadReply:
@@ -314,6 +317,10 @@ class Memo(Generic[K, V]):
             return None
         self._parsed[key] = known
         return known
+
+    def _keep(self, packed: bytes, data: bytes, at_s: float) -> None:
+        """Put an answer into the index; of one that takes long to parse, that there is one."""
+        self._basis.index.put(packed, data if len(data) <= LARGE_ANSWER_BYTES else b"", at_s)
 
     def _is_overtaken(self, key: K, at_s: float, latest_s: float) -> bool:
         """Tell whether something newer is known than what was asked for at `at_s`.
@@ -416,7 +423,8 @@ class Memo(Generic[K, V]):
         except BadReply:
             return Update(key, packed, data, None, entry.at_s)
         try:
-            if self._codec.same(known, self._codec.load(key, data)):
+            is_large = len(data) > LARGE_ANSWER_BYTES
+            if not is_large and self._codec.same(known, self._codec.load(key, data)):
                 return nothing_new
         except BadReply:
             pass

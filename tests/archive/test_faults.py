@@ -21,6 +21,7 @@ from attachfs.errors import (
     BlockedByScan,
     Busy,
     Denied,
+    GatewayTimeout,
     Mismatch,
     NoConnection,
     NotFound,
@@ -48,8 +49,8 @@ _DOCUMENTED = {
     "429": (Busy, errno.EBUSY),
 }
 _STATUSES = {
-    401: Unauthenticated, 403: Denied, 404: NotFound, 408: TimedOut, 410: NotFound, 429: Busy,
-    500: ServerFault, 502: Unavailable, 503: Unavailable, 504: TimedOut,
+    401: Unauthenticated, 403: Denied, 404: NotFound, 408: GatewayTimeout, 410: NotFound, 429: Busy,
+    500: ServerFault, 502: Unavailable, 503: Unavailable, 504: GatewayTimeout,
 }  # fmt: skip
 
 

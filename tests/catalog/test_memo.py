@@ -4,6 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from attachfs.archive.models import LARGE_ANSWER_BYTES
 from attachfs.catalog.clock import Clock
 from attachfs.catalog.memo import Codec, Memo
 from attachfs.errors import (
@@ -226,3 +227,28 @@ async def test_a_cancelled_caller_does_not_take_the_answer_from_others(
         go.set()
     assert got == ["value"]
     assert memo.peek("key") == "value"
+
+
+async def test_what_takes_long_to_parse_is_parsed_once_and_not_kept_in_the_index(
+    nursery: trio.Nursery, clock: Clock
+) -> None:
+    """The event loop would stand still while it is read back; an index of others may hold some."""
+    loaded: list[int] = []
+
+    def load(_key: str, data: bytes) -> str:
+        loaded.append(len(data))
+        return data.decode()
+
+    shared = basis(nursery, clock=clock)
+    codec = Codec(pack=str.encode, dump=str.encode, load=load, same=lambda old, new: old == new)
+    memo: Memo[str, str] = Memo(shared, codec, max_entries=1)
+    large = "x" * (LARGE_ANSWER_BYTES + 1)
+    memo.put("large", large, clock.now_s())
+    assert memo.peek("large") == large
+    memo.put("other", "small", clock.now_s())  # for which the large one makes room
+    assert memo.peek("large") is None
+    shared.index.put(b"large", large.encode(), clock.now_s())
+    assert memo.peek("large") is None
+    memo.update(memo.compare([("other", large.encode())]), clock.now_s())
+    assert memo.peek("other") is None
+    assert max(loaded, default=0) <= LARGE_ANSWER_BYTES
