@@ -226,13 +226,20 @@ class AbsolutePath(click.Path):
         super().__init__(file_okay=file_okay, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Return the path, links and `..` in it left alone."""
+        """Return the path, links and `..` in it left alone.
+
+        Raises `MountTrouble` where its file system does not answer.
+        """
         if not str(value):
             self.fail("an empty path names nothing", param, ctx)
+        from attachfs.mount.mounts import require_reachable
+
         try:
-            return Path(os.fsdecode(super().convert(value, param, ctx))).absolute()
+            path = Path(os.fsdecode(value)).absolute()
         except FileNotFoundError:
             self.fail(f"{value} is relative to a working directory that is gone", param, ctx)
+        require_reachable(path)  # click looks at it
+        return Path(os.fsdecode(super().convert(path, param, ctx)))
 
 
 def is_url(value: object) -> bool:

@@ -8,7 +8,8 @@ asked hangs up.
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -78,8 +79,12 @@ async def serve_control(
             return
         task_status.started()
         places, jobs = trio.Semaphore(_MAX_CLIENTS), trio.Semaphore(_MAX_JOBS)
+        silent: OrderedDict[object, trio.CancelScope] = OrderedDict()
         async with trio.open_nursery() as nursery:
             while True:
+                await trio.lowlevel.wait_readable(listener.socket)
+                if not places.value and silent:  # a command says at once what it wants
+                    silent.popitem(last=False)[1].cancel()
                 await places.acquire()
                 try:
                     stream = await listener.accept()
@@ -88,7 +93,7 @@ async def serve_control(
                     _log.warning("cannot listen to another command", reason=str(error))
                     await trio.sleep(_PAUSE_S)
                 else:
-                    place = _Place(places, jobs)
+                    place = _Place(places, jobs, silent)
                     nursery.start_soon(_converse, stream, commands, long_commands, place)
 
 
@@ -101,11 +106,30 @@ def argument(request: Mapping[str, Any], name: str) -> str:
 
 
 class _Place:
-    """Hold a place among the clients; a long command gives it up, for one among the jobs."""
+    """Hold a place among the clients; a long command gives it up, for one among the jobs.
 
-    def __init__(self, places: trio.Semaphore, jobs: trio.Semaphore) -> None:
+    Who has said nothing yet is among the `silent`, of whom the first has to go for the next client.
+    """
+
+    def __init__(
+        self,
+        places: trio.Semaphore,
+        jobs: trio.Semaphore,
+        silent: MutableMapping[object, trio.CancelScope],
+    ) -> None:
         self._held = places
         self._jobs = jobs
+        self._silent = silent
+
+    async def first_line(self, stream: trio.SocketStream) -> bytes | None:
+        """Return what the client says, None where its place was needed before it said anything."""
+        with trio.CancelScope() as scope:
+            self._silent[self] = scope
+            try:
+                return await _receive_line(stream)
+            finally:
+                self._silent.pop(self, None)
+        return None
 
     def become_job(self) -> None:
         """Let the next client in; raises `MountTrouble` where too many jobs are under way."""
@@ -135,7 +159,9 @@ async def _converse(
             if not _is_trusted(stream):
                 return
             with suppress(trio.BrokenResourceError):
-                line = await _receive_line(stream)
+                line = await place.first_line(stream)
+                if line is None:
+                    return
                 answer = await _answer(line, commands, long_commands, stream, place)
                 with trio.move_on_after(_TALKING_TIMEOUT_S):
                     await stream.send_all(answer + b"\n")

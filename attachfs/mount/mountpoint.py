@@ -22,7 +22,7 @@ from attachfs.errors import (
 )
 from attachfs.files import lock
 from attachfs.mount.client import standing
-from attachfs.mount.mounts import Mounted, mounted_at
+from attachfs.mount.mounts import Mounted, mounted_at, require_reachable
 from attachfs.mount.probe import Standing, probe, run
 
 _FUSE_DEVICE: Final = Path("/dev/fuse")
@@ -30,6 +30,7 @@ _FUSE_CONF: Final = Path("/etc/fuse.conf")
 _ROOT_UID: Final = 0
 _CLAIM_S: Final = 2.0
 _UNMOUNT_S: Final = 1.5  # it takes 15 ms
+_LAST_LOOK_S: Final = 0.5
 
 
 def check(mountpoint: Path) -> None:
@@ -44,6 +45,7 @@ def check(mountpoint: Path) -> None:
         if not mounted.is_attachfs or how is not Standing.DEAD:
             raise AlreadyMounted(_occupied(mountpoint, mounted, how))
         unmount(mountpoint)
+    require_reachable(mountpoint)
     try:
         if not stat.S_ISDIR(mountpoint.stat().st_mode):
             raise MountpointMissing(f"{mountpoint} is not a directory; choose one to mount on")
@@ -168,7 +170,7 @@ def unmount(mountpoint: Path) -> bool:
     failure = _fusermount("-u", "--", str(mountpoint))
     if failure is None:
         return False
-    if standing(mountpoint)[0] is not Standing.ANSWERS:
+    if not _is_well(mountpoint):
         failure = _fusermount("-u", "-z", "--", str(mountpoint))
         if failure is None:
             return True
@@ -185,8 +187,16 @@ def detach_unless_well(mountpoint: Path) -> None:
     """
     mounted = mounted_at(mountpoint)
     is_ours = mounted is not None and mounted.is_attachfs
-    if is_ours and standing(mountpoint)[0] is not Standing.ANSWERS:
+    if is_ours and not _is_well(mountpoint):
         _fusermount("-u", "-z", "--", str(mountpoint))
+
+
+def _is_well(mountpoint: Path) -> bool:
+    """Return whether the attachfs at an absolute path answers, by its socket or the kernel."""
+    how = standing(mountpoint)[0]
+    if how is Standing.HANGS:  # or its socket is kept busy by others
+        how = probe(mountpoint, limit_s=_LAST_LOOK_S)
+    return how is Standing.ANSWERS
 
 
 def _fusermount(*arguments: str) -> str | None:

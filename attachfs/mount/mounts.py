@@ -78,6 +78,16 @@ def absolute(path: Path) -> Path:
     return here
 
 
+def require_reachable(path: Path) -> None:
+    """Raise `MountTrouble` where a path is on a file system that does not answer, at or below it.
+
+    It takes a second at most, and 20 ms where the file system is of a kind that may hang.
+    """
+    here, mounts = absolute(path), _topmost()
+    place = next(place for place in (here, *here.parents) if place in mounts)
+    _require_answer(place, mounts[place])
+
+
 def mounted_at(mountpoint: Path) -> Mounted | None:
     """Return what is mounted at an absolute path, the topmost."""
     return _topmost().get(mountpoint)

@@ -2,11 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from attachfs.mount.control import serve_control
 from attachfs.mount.mountpoint import check, claimed, unmount
 from attachfs.mount.mounts import absolute, locate, mounted_at
 from attachfs.mount.probe import PROBE_S, Standing, probe
+from attachfs.mount.sockets import address_of, directory_path, opened
 from tests.support.deaf import STATFS, Deafness, deaf_mount
 from tests.support.mounts import Mount, Steering
 from tests.support.outcomes import until
@@ -268,3 +270,61 @@ def test_a_lock_on_the_mount_point_is_not_waited_for(
             assert (mounted.asset("container") / "asset.json").read_text()
         finally:
             holder.kill()
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_path_below_a_stopped_mount_is_refused_wherever_it_is_given(
+    stopped: Mount, quick: Attachfs, archive: Steering, tmp_path: Path, *, relative: bool
+) -> None:
+    """For whatever it is; it is told which mount does not answer, and nothing waits for that."""
+    below = stopped.path / "assets" / "x"
+    given = Path(os.path.relpath(below)) if relative else below
+    link = tmp_path / "link"
+    link.symlink_to(below)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    of_archive = ("--url", archive.url, "--token-file", archive.token_file)
+    for path in (given, link, stopped.path):
+        for arguments in (
+            ("mount", elsewhere, *of_archive, "--cache-dir", path),
+            ("mount", elsewhere, "--url", archive.url, "--token-file", path),
+            ("mount", elsewhere, *of_archive, "--ca-bundle", path),
+            ("mount", elsewhere, *of_archive, "--config", path),
+            ("doctor", *of_archive, "--cache-dir", path),
+            ("cache", "show", "--cache-dir", path),
+            ("cache", "clear", "--cache-dir", path),
+            ("verify", "assets", *of_archive, "--report", path),
+            ("prefetch", "assets", *of_archive, "--cache-dir", path),
+        ):
+            done = quick(*arguments)
+            assert done.returncode == 15, done
+            assert f"mounted on {stopped.path}, does not answer" in sentence(done)
+    for path in (given, link):
+        done = quick("mount", path, *of_archive)
+        assert done.returncode == 15, done
+        assert f"mounted on {stopped.path}, does not answer" in sentence(done)
+
+
+def test_idle_connections_to_its_socket_neither_hang_a_mount_nor_detach_it(
+    mount: Callable[..., Mount],
+    quick: Attachfs,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are this user's own; the oldest one goes for whoever says what it wants."""
+    mounted = mount()
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    if "XDG_RUNTIME_DIR" in environment:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", environment["XDG_RUNTIME_DIR"])
+    with ExitStack() as stack:
+        directory = stack.enter_context(opened(directory_path(), make=False))
+        for _ in range(60):
+            idle = stack.enter_context(socket.socket(socket.AF_UNIX))
+            idle.connect(address_of(directory, mounted.path))
+        assert quick("status", mounted.path).returncode == 0
+        descriptor = os.open(mounted.path / "assets", os.O_RDONLY)
+        stack.callback(os.close, descriptor)
+        done = quick("umount", mounted.path)
+        assert done.returncode == 14, done
+        assert list((mounted.path / "assets").iterdir())
+        assert mounted_at(mounted.path) is not None
