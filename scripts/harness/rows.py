@@ -73,20 +73,23 @@ def alternate(contenders: Contenders, *, runs: int, warmups: int = 1) -> dict[st
 def told(rows: Sequence[Row]) -> str:
     """Return the table: medians, and the ratios of attachfs to its peers, lower is better."""
     head = ("row", "workload", OURS, "peers", "at most", "reached")
-    return "\n".join(table(head, map(_cells, rows)))
+    return "\n".join(table(head, (cells(row.as_json()) for row in rows)))
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    figures = {name: _figure(median(each)) for name, each in row.figures.items()}
-    ours = f"{figures.pop(OURS)} {row.unit}"
+def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a table tells of a row that is as JSON has it."""
+    figures = {name: figure(median) for name, median in row["medians"].items()}
+    ours = f"{figures.pop(OURS)} {row['unit']}"
     bounds, verdicts = [], []
-    for limit in row.limits:
-        reached = row.reached(limit)
-        bounds.append(f"{limit.most:g} {row.unit if limit.peer is None else f'x {limit.peer}'}")
-        verdicts.append(f"{_figure(reached)} {'kept' if reached <= limit.most else '**missed**'}")
+    for limit in row["limits"]:
+        peer = row["unit"] if limit["peer"] is None else f"x {limit['peer']}"
+        bounds.append(f"{limit['at_most']:g} {peer}")
+        verdict = "kept" if limit["kept"] else "**missed**"
+        verdicts.append(f"{figure(limit['reached'])} {verdict}")
     peers = map(" ".join, figures.items())
-    return row.name, row.workload, ours, *map("; ".join, (peers, bounds, verdicts))
+    return row["row"], row["workload"], ours, *map("; ".join, (peers, bounds, verdicts))
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
+    """Return a figure as people read it: three digits."""
     return f"{value:.3g}" if value < _WHOLE_FROM else f"{value:.0f}"
