@@ -57,7 +57,7 @@ class BodyStream:
     async def receive_into(self, buffer: memoryview) -> int:
         """Receive some bytes into a buffer and return how many; 0 at the end."""
         try:
-            received_bytes = await self._answer.receive_into(buffer)
+            received_bytes = await self._answer.fill(buffer)
         except httpx.HTTPError as error:
             raise from_transport(error, subject=self._subject) from error
         self._traffic.received(received_bytes)

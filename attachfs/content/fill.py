@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
+from queue import SimpleQueue
 from typing import Final
 
 import trio
@@ -20,10 +22,9 @@ from attachfs.errors import AttachfsError, Closing, TimedOut
 _WITHHELD_BYTES: Final = 1024 * 1024
 # Readers give up a little later than the download does, which knows better why.
 _GRACE_S: Final = 0.5
-# What is received while a thread takes in what came before: one thread call a block, of 0.1 ms.
-_BLOCK_BYTES: Final = 1024 * 1024
-# The event loop copies as much from the kernel at a time: 30 us, in which no reader is answered.
-_RECEIVE_BYTES: Final = 256 * 1024
+# One is received while a thread hashes another, and one waits, so that the thread never does.
+_BLOCKS: Final = 3
+_BLOCK_BYTES: Final = 512 * 1024
 
 
 class Fill:
@@ -199,19 +200,19 @@ class Fill:
 
 
 class _Blocks:
-    """Receive a body into two buffers in turn: one is filled while a thread takes in the other."""
+    """Receive a body in blocks, for each of which a thread is ready while the next one comes."""
 
     def __init__(self, stream: BodyStream, deadline: Deadline) -> None:
         self._stream = stream
         self._deadline = deadline
         left_bytes = inf if stream.length_bytes is None else stream.length_bytes - stream.offset
-        # Two of 1 MiB for a small body: that took 0.2 ms to clear.
+        # No larger for a small body: to clear them takes time.
         block_bytes = int(min(left_bytes + 1, _BLOCK_BYTES))
-        self._filling, self._other = (memoryview(bytearray(block_bytes)) for _ in range(2))
+        self._free = [memoryview(bytearray(block_bytes)) for _ in range(_BLOCKS)]
 
     async def receive(self, most_bytes: int) -> memoryview:
         """Receive some bytes, none at the end; they are good until the next call."""
-        buffer = self._filling[: min(most_bytes, _RECEIVE_BYTES)]
+        buffer = self._free[0][:most_bytes]
         return buffer[: await self._stream.receive_into(buffer)]
 
     def suspend(self) -> None:
@@ -225,60 +226,116 @@ class _Blocks:
 
         `on_taken` is called after each. Raises what `take` raises, or else what receiving raises.
         """
-        taker = _Taker(take, on_taken)
+        taker = _Taker(take, on_taken, self._free)
         failure: Exception | None = None
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(taker.run)
             try:
-                await self._receive_all(nursery, taker)
-            except AttachfsError as error:  # which the nursery would put into a group
-                failure = error
+                try:
+                    await self._receive_all(taker)
+                except AttachfsError as error:  # which the nursery would put into a group
+                    failure = error
+                self.suspend()
+                taker.finish()
+                await taker.over.wait()
+            except BaseException:
+                taker.stop()
+                raise
         failure = taker.failure or failure
         if failure is not None:
             raise failure
 
-    async def _receive_all(self, nursery: trio.Nursery, taker: "_Taker") -> None:
-        filled = 0
-        while taker.failure is None:
-            got = await self._stream.receive_into(self._filling[filled : filled + _RECEIVE_BYTES])
-            filled += got
-            if not got or filled == len(self._filling):
+    async def _receive_all(self, taker: "_Taker") -> None:
+        while True:
+            if not self._free:
                 self.suspend()
-                await taker.idle.wait()
-            if filled and taker.idle.is_set():
-                taker.begin(nursery, self._filling[:filled])
-                self._filling, self._other = self._other, self._filling
-                filled = 0
+                await taker.free_one()
+            if taker.failure is not None:
+                return
+            block = self._free.pop()
+            got = await self._stream.receive_into(block)
             if not got:
                 return
+            taker.put(block, got)
 
 
 class _Taker:
-    """Have a thread take one block at a time; `failure` is why one was not taken."""
+    """Have a thread take blocks, without a turn of the event loop in between.
 
-    def __init__(self, take: Callable[[memoryview], None], on_taken: Callable[[], None]) -> None:
+    A block that was taken is `free` again; `failure` is why one was not taken, and no other is
+    after that.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[memoryview], None],
+        on_taken: Callable[[], None],
+        free: list[memoryview],
+    ) -> None:
         self._take = take
         self._on_taken = on_taken
-        self.idle = trio.Event()
-        self.idle.set()
+        self._free = free
+        self._queue: SimpleQueue[tuple[memoryview, int] | None] = SimpleQueue()
+        self._token = trio.lowlevel.current_trio_token()
+        self._freed = trio.Event()
+        self._stopped = False
+        self._is_inline = False
         self.failure: Exception | None = None
+        self.over = trio.Event()
 
-    def begin(self, nursery: trio.Nursery, block: memoryview) -> None:
-        """Begin to take a block; `idle` is set once it has been."""
-        self.idle = trio.Event()
-        nursery.start_soon(self._run, block)
+    def put(self, block: memoryview, size_bytes: int) -> None:
+        """Have the first bytes of a block taken."""
+        self._queue.put((block, size_bytes))
+        if self._is_inline:
+            self.finish()
+            self._take_all(self._note)
 
-    async def _run(self, block: memoryview) -> None:
+    async def free_one(self) -> None:
+        """Wait until a block has been taken, or the last one could not be."""
+        self._freed = trio.Event()
+        if not self._free and self.failure is None:
+            await self._freed.wait()
+
+    def finish(self) -> None:
+        """Have the thread end once it has taken what was put."""
+        self._queue.put(None)
+
+    def stop(self) -> None:
+        """Have the thread end once it has taken the block that it is about."""
+        self._stopped = True
+        self._queue.put(None)
+
+    async def run(self) -> None:
+        """Take blocks in a thread until `finish` or `stop`, and wait for its end."""
         try:
-            try:
-                await trio.to_thread.run_sync(self._take, block)
-            except RuntimeError:  # this process may have no more threads: nothing was taken
-                self._take(block)
-        except Exception as error:  # noqa: BLE001 - raised where blocks are received
-            self.failure = error
-        else:
-            self._on_taken()
+            await trio.to_thread.run_sync(self._take_all, self._note_soon)
+        except RuntimeError:  # this process may have no more threads
+            self._is_inline = True
+            if not self._queue.empty():
+                self.finish()
+                self._take_all(self._note)
         finally:
-            self.idle.set()
+            self.over.set()
+
+    def _take_all(self, note: Callable[[memoryview], None]) -> None:
+        while (item := self._queue.get()) is not None and not self._stopped:
+            block, size_bytes = item
+            if self.failure is None:
+                try:
+                    self._take(block[:size_bytes])
+                except Exception as error:  # noqa: BLE001 - raised where blocks are received
+                    self.failure = error
+            note(block)
+
+    def _note_soon(self, block: memoryview) -> None:
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._note, block)
+
+    def _note(self, block: memoryview) -> None:
+        self._free.append(block)
+        if self.failure is None:
+            self._on_taken()
+        self._freed.set()
 
 
 def _since_s(at_s: float) -> float:

@@ -15,7 +15,7 @@ from attachfs.archive.secrets import Secret
 from attachfs.demo.launch import RunningArchive
 from attachfs.errors import AttachfsError, BadReply, BlockedByScan, NotFound, TimedOut, Unreachable
 from tests.support.archives import PATH, client, declared, settled, token_of, uuid_in
-from tests.support.canned import Asked, reply, start_canned
+from tests.support.canned import Asked, Part, reply, start_canned
 
 _CALL = endpoints.download(PATH, ScanPolicy.BLOCK_BAD)
 
@@ -182,3 +182,67 @@ async def test_connecting_ahead_to_nobody_is_no_error() -> None:
             await archive.prepare()
             with pytest.raises(Unreachable):
                 await _read(archive)
+
+
+async def test_who_is_cancelled_while_a_thread_waits_for_bytes_does_not_wait(
+    nursery: trio.Nursery,
+) -> None:
+    """The connection is shut, which ends the thread's wait, and closed."""
+    canned = await start_canned(nursery, lambda _: [reply(200, b"evid", length=8), trio.Event()])
+    async with client(canned.url) as archive:
+        with (
+            trio.fail_after(5),
+            trio.move_on_after(0.1) as scope,
+            Deadline() as deadline,
+            await archive.stream(_CALL, offset=0, deadline=deadline) as stream,
+        ):
+            buffer = memoryview(bytearray(100))
+            assert await stream.receive_into(buffer) == 4
+            await stream.receive_into(buffer)
+        assert scope.cancelled_caught
+        with trio.fail_after(5):
+            await canned.hung_up.wait()
+
+
+async def test_what_comes_slowly_is_handed_on_as_it_comes(nursery: trio.Nursery) -> None:
+    """A reader of a stream waits for no whole block."""
+    pieces = [trio.Event() for _ in range(3)]
+    answer: list[Part] = [reply(200, b"a", length=4)]
+    for piece, byte in zip(pieces, (b"b", b"c", b"d"), strict=True):
+        answer += [piece, byte]
+    canned = await start_canned(nursery, lambda _: answer)
+    async with client(canned.url) as archive:
+        with (
+            Deadline(10) as deadline,
+            await archive.stream(_CALL, offset=0, deadline=deadline) as stream,
+        ):
+            buffer, got = memoryview(bytearray(100)), b""
+            for piece in (*pieces, trio.Event()):
+                size_bytes = await stream.receive_into(buffer)
+                assert size_bytes == 1
+                got += buffer[:size_bytes]
+                piece.set()
+            assert got == b"abcd"
+            assert await stream.receive_into(buffer) == 0
+
+
+async def test_without_threads_a_body_comes_all_the_same(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a process may have no more."""
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    canned = await start_canned(nursery, lambda _: [reply(200, b"evid", length=8), b"ence"])
+    async with client(canned.url) as archive:
+        with monkeypatch.context() as patch:
+            patch.setattr(trio.to_thread, "run_sync", refuse)
+            with (
+                Deadline() as deadline,
+                await archive.stream(_CALL, offset=0, deadline=deadline) as stream,
+            ):
+                buffer, got = memoryview(bytearray(100)), b""
+                while size_bytes := await stream.receive_into(buffer):
+                    got += buffer[:size_bytes]
+    assert got == b"evidence"

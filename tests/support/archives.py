@@ -145,6 +145,9 @@ class _ScriptedAnswer(OpenAnswer):
                 return b""
         return left
 
+    async def fill(self, buffer: memoryview) -> int:
+        return await self.receive_into(buffer)
+
     async def receive_into(self, buffer: memoryview) -> int:
         some = await self.receive()
         fits = min(len(some), len(buffer))

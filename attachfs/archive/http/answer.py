@@ -1,5 +1,7 @@
 """An answer as it is received: its head by llhttp, its body by whatever frames it."""
 
+import time
+from math import inf
 from typing import Final
 
 import httptools
@@ -9,6 +11,9 @@ from attachfs.archive.http.connection import Connection
 
 _MAX_HEAD_BYTES: Final = 100 * 1024
 _FIRST_FINAL_STATUS: Final = 200
+# After so long without a byte, what has come is not waited with for more.
+_LULL_S: Final = 0.005
+_LONGEST_FILL_S: Final = 0.2  # also where it comes without a lull
 
 
 class EndlessHeaders(httpx.RemoteProtocolError):
@@ -81,6 +86,29 @@ class Answer:
             got = await self._receive_some(buffer)
             if got:
                 return got
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether what is left of the body needs no parsing: its length is known."""
+        return self._left_bytes is not None and not self._parts and not self.complete
+
+    def fill(self, buffer: memoryview) -> int:
+        """Receive a plain body into a buffer, as long as it comes; return how much; blocks."""
+        assert self._left_bytes is not None  # noqa: S101 - it is plain
+        most = min(len(buffer), self._left_bytes)
+        filled, until_s = 0, time.monotonic() + _LONGEST_FILL_S
+        while filled < most and (not filled or time.monotonic() < until_s):
+            try:
+                limit_s = _LULL_S if filled else inf
+                got = self._connection.wait_into(buffer[filled:most], limit_s)
+            except TimeoutError:
+                break
+            if not got:
+                raise httpx.RemoteProtocolError("the connection ended before the answer did")
+            filled += got
+            self._left_bytes -= got
+        self.complete = self._left_bytes == 0
+        return filled
 
     async def _receive_some(self, buffer: memoryview) -> int:
         """Receive into a buffer where nothing has to be parsed, else into `_parts` (returns 0)."""

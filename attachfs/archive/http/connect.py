@@ -83,6 +83,14 @@ class _ByteByByte:
         """Send all of `data`."""
         await self._connection.send(data)
 
+    def wait_into(self, buffer: memoryview, limit_s: float) -> int:
+        """Receive one byte; blocks."""
+        return self._connection.wait_into(buffer[:1], limit_s)
+
+    def shut(self) -> None:
+        """End the waits of a thread."""
+        self._connection.shut()
+
     def is_quiet(self) -> bool:
         """Return whether nothing has come unasked."""
         return self._connection.is_quiet()

@@ -1,7 +1,10 @@
 """A connection to a server: a non-blocking socket, with any number of layers of TLS above it."""
 
+import select
 import socket
 import ssl
+from contextlib import suppress
+from math import inf
 from typing import Final, Protocol
 
 import trio
@@ -10,9 +13,9 @@ _RECORD_BYTES: Final = 64 * 1024  # four records of TLS are received at a time
 
 
 class Connection(Protocol):
-    """Send and receive bytes; every method but `send` and `receive_into` returns at once.
+    """Send and receive bytes; `send`, `receive_into` and `wait_into` wait, the others do not.
 
-    Both raise `OSError` where the connection fails. A call that is cancelled may have sent or
+    They raise `OSError` where the connection fails. A call that is cancelled may have sent or
     received a part: the connection is of no more use.
     """
 
@@ -22,8 +25,14 @@ class Connection(Protocol):
     async def receive_into(self, buffer: memoryview) -> int:
         """Receive at least one byte, and return how many; 0 where the server has closed."""
 
+    def wait_into(self, buffer: memoryview, limit_s: float) -> int:
+        """Receive as `receive_into` does; blocks, in a thread; raises `TimeoutError` as well."""
+
     def is_quiet(self) -> bool:
         """Return whether nothing has come unasked: what has is an end, or an error."""
+
+    def shut(self) -> None:
+        """End the waits of a thread, which receives no more."""
 
     def close(self) -> None:
         """Close the socket, without a farewell."""
@@ -57,6 +66,22 @@ class SocketConnection:
                 return self.socket.recv_into(buffer)
             except BlockingIOError:
                 await trio.lowlevel.wait_readable(self.socket)
+
+    def wait_into(self, buffer: memoryview, limit_s: float) -> int:
+        """Receive at least one byte, and return how many; blocks."""
+        while True:
+            try:
+                return self.socket.recv_into(buffer)
+            except BlockingIOError:
+                poller = select.poll()
+                poller.register(self.socket, select.POLLIN)
+                if not poller.poll(None if limit_s == inf else limit_s * 1e3):
+                    raise TimeoutError from None
+
+    def shut(self) -> None:
+        """End the waits of a thread."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
 
     def is_quiet(self) -> bool:
         """Return whether nothing has come unasked."""
@@ -93,7 +118,7 @@ class TlsConnection:
                 self.ssl.do_handshake()
             except ssl.SSLWantReadError:
                 await self._flush()
-                await self._fill()
+                self._take(await self._below.receive_into(self._scratch))
             except ssl.SSLError:
                 await self._flush()  # the server is told why
                 raise
@@ -108,26 +133,39 @@ class TlsConnection:
 
     async def receive_into(self, buffer: memoryview) -> int:
         """Receive at least one byte, and return how many; 0 where the server has closed."""
+        while (got := self._decrypt(buffer)) is None:
+            await self._flush()  # an answer to a change of keys
+            self._take(await self._below.receive_into(self._scratch))
+        return got
+
+    def wait_into(self, buffer: memoryview, limit_s: float) -> int:
+        """Receive at least one byte, and return how many; blocks."""
+        while (got := self._decrypt(buffer)) is None:
+            self._take(self._below.wait_into(self._scratch, limit_s))
+        return got
+
+    def _decrypt(self, buffer: memoryview) -> int | None:
+        """Decrypt what has come into a buffer; None where more has to come."""
         filled = 0
         while filled < len(buffer):
             try:
                 got: int = self.ssl.read(len(buffer) - filled, buffer[filled:])  # type: ignore[assignment] # as it is with a buffer
             except ssl.SSLWantReadError:
-                if filled:
-                    break
-                await self._flush()  # an answer to a change of keys
-                await self._fill()
+                return filled or None
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 break  # many servers close without a farewell; lengths and digests are checked
-            else:
-                if not got:
-                    break
-                filled += got
+            if not got:
+                break
+            filled += got
         return filled
 
     def is_quiet(self) -> bool:
         """Return whether nothing has come unasked."""
         return not self._incoming.pending and self._below.is_quiet()
+
+    def shut(self) -> None:
+        """End the waits of a thread."""
+        self._below.shut()
 
     def close(self) -> None:
         """Close the socket."""
@@ -137,8 +175,8 @@ class TlsConnection:
         if self._outgoing.pending:
             await self._below.send(self._outgoing.read())
 
-    async def _fill(self) -> None:
-        got = await self._below.receive_into(self._scratch)
+    def _take(self, got: int) -> None:
+        """Take in what has come into the scratch buffer."""
         if got:
             self._incoming.write(self._scratch[:got])
         else:

@@ -137,6 +137,7 @@ class OpenAnswer:
         self._connection = connection
         self._answer = answer
         self._open = True
+        self._waits = False
         self._deadline = deadline
         self.status = answer.status
         self.headers = answer.headers
@@ -164,6 +165,41 @@ class OpenAnswer:
         if not got:
             self.close()
         return got
+
+    async def fill(self, buffer: memoryview) -> int:
+        """Receive as `receive_into` does, as much as comes at a time; a thread waits for it.
+
+        So it costs the event loop little, however much it is.
+        """
+        if not self._answer.is_plain:
+            return await self.receive_into(buffer)
+        self._deadline.arm()  # which ends the thread's wait
+        failure: Exception | None = None
+        got = 0
+        async with trio.open_nursery() as nursery:
+            self._waits = True
+            nursery.start_soon(self._shut_when_cancelled)
+            try:
+                got = await trio.to_thread.run_sync(self._answer.fill, buffer)
+            except (OSError, httpx.HTTPError, RuntimeError) as error:  # not in a group
+                failure = error
+            self._waits = False
+            nursery.cancel_scope.cancel()
+        if isinstance(failure, RuntimeError):  # this process may have no more threads
+            return await self.receive_into(buffer)
+        if isinstance(failure, OSError):
+            raise httpx.ReadError("the connection failed") from failure
+        if failure is not None:
+            raise failure
+        return got
+
+    async def _shut_when_cancelled(self) -> None:
+        """End the wait of the thread, which trio does not abandon."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            if self._waits:
+                self._connection.shut()
 
     async def receive(self) -> bytes:
         """Return some bytes of the body, none at its end."""

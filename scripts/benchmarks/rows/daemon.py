@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import shlex
 import statistics
 import subprocess
 import time
@@ -20,6 +21,7 @@ from harness.servers import round_trips
 _CORE: Final = 0
 _READ_BYTES: Final = 4096
 _PAUSE_S: Final = 0.0005
+_OUTSIDE: Final = "idle, beside curl and openssl"
 _FLOOR: Final = "C libfuse"
 _OPERATIONS: Final = {"getattr": 20_000, "lookup": 500, "open": 10_000, "read": 20_000}
 
@@ -55,12 +57,15 @@ def quiet(bench: Bench) -> Iterator[Row]:
                 latencies = _latencies_ms(ready, program)
             return statistics.quantiles(latencies, n=100)[98]
 
+    url = bench.bytes_url(bench.servers.files.plain, loud)
+    outside = " ".join([*map(shlex.quote, [*bench.curl(), url]), "| openssl dgst -sha256"])
     contenders = {
         "attachfs": partial(p99_ms, "cat", loud.path),
+        _OUTSIDE: partial(p99_ms, "sh", "-c", outside),
         "attachfs, no download": partial(p99_ms, "sleep", "2"),
     }
     workload = f"p99 of a 4 KiB read while {loud.size_bytes >> 20} MiB download"
-    yield bench.compare("quiet", workload, "ms", contenders, Limit(0.5))
+    yield bench.compare("quiet", workload, "ms", contenders, Limit(1.5, _OUTSIDE))
 
 
 @row
