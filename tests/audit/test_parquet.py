@@ -14,6 +14,8 @@ from tests.support.lazy import LazyModule
 pa, pa_dataset = LazyModule("pyarrow"), LazyModule("pyarrow.dataset")
 pa_parquet, parquet = LazyModule("pyarrow.parquet"), LazyModule("attachfs.audit.parquet")
 
+pytestmark = pytest.mark.own_process
+
 _ASKED: tuple[str, tuple[str, ...], str, str, str] = (
     "https://archive.example",
     ("assets",),

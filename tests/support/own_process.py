@@ -1,6 +1,7 @@
 """Tests marked `own_process`: each runs in a fork of its own, which takes along what it imported.
 
-pandas and DuckDB are for a few tests, and a worker of xdist that has imported them keeps them.
+pandas, DuckDB and pyarrow are for a few tests, and a worker of xdist that has imported them keeps
+them.
 """
 
 import json
@@ -27,7 +28,7 @@ class _Siblings:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Run a marked test in a fork; its reports are made known here."""
     if item.get_closest_marker(MARK) is None:
         return None
@@ -36,6 +37,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     for report in _reports_of_fork(item):
         hook.pytest_runtest_logreport(report=report)
     hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    # What was set up here for the tests before, and what comes next does not need.
+    item.session._setupstate.teardown_exact(nextitem)
     return True
 
 
