@@ -39,30 +39,54 @@ def check(mountpoint: Path) -> None:
     What is mounted there already is named without touching it, also where it hangs. A dead attachfs
     that was left there is unmounted first: mounting over it would hide it.
     """
-    mounted = mounted_at(mountpoint)
-    if mounted is not None:
-        how = _standing(mountpoint, mounted)
-        if not mounted.is_attachfs or how is not Standing.DEAD:
-            raise AlreadyMounted(_occupied(mountpoint, mounted, how))
-        unmount(mountpoint)
+    os.close(_open(mountpoint))
+
+
+def _open(mountpoint: Path) -> int:
+    """Return a descriptor of the empty directory at an absolute path; raises as `check`.
+
+    Another process may mount there meanwhile: a descriptor with O_PATH asks no file system, and
+    is that of the directory below if nothing is mounted afterwards.
+    """
+    _refuse_mounted(mountpoint)
     require_reachable(mountpoint)
     try:
-        if not stat.S_ISDIR(mountpoint.stat().st_mode):
-            raise MountpointMissing(f"{mountpoint} is not a directory; choose one to mount on")
+        place = os.open(mountpoint, os.O_PATH | os.O_CLOEXEC)
     except OSError as error:
         raise _unusable(mountpoint, error) from error
     try:
-        with os.scandir(mountpoint) as entries:
-            occupied = next(entries, None) is not None
+        _refuse_mounted(mountpoint)
+        if not stat.S_ISDIR(os.fstat(place).st_mode):
+            raise MountpointMissing(f"{mountpoint} is not a directory; choose one to mount on")
+        descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place)
     except OSError as error:
-        raise MountpointMissing(
-            f"cannot look into {mountpoint}: {error.strerror}; choose a directory of your own"
-        ) from error
-    if occupied:
+        raise _unreadable(mountpoint, error) from error
+    finally:
+        os.close(place)
+    try:
+        with os.scandir(descriptor) as entries:
+            is_occupied = next(entries, None) is not None
+    except OSError as error:
+        os.close(descriptor)
+        raise _unreadable(mountpoint, error) from error
+    if is_occupied:
+        os.close(descriptor)
         raise MountpointNotEmpty(
             f"{mountpoint} is not empty, and a mount would hide what is in it; "
             "choose an empty directory"
         )
+    return descriptor
+
+
+def _refuse_mounted(mountpoint: Path) -> None:
+    """Raise `AlreadyMounted` where something is mounted; unmount a dead attachfs instead."""
+    mounted = mounted_at(mountpoint)
+    if mounted is None:
+        return
+    how = _standing(mountpoint, mounted)
+    if not mounted.is_attachfs or how is not Standing.DEAD:
+        raise AlreadyMounted(_occupied(mountpoint, mounted, how))
+    unmount(mountpoint)
 
 
 def _standing(mountpoint: Path, mounted: Mounted) -> Standing:
@@ -96,11 +120,7 @@ def claimed(mountpoint: Path) -> Iterator[bool]:
     Blocks for 2 s at most while another one mounts there, which takes it a moment. Goes on without
     its lock then, and says so with False: it may be stopped. Raises as `check`.
     """
-    check(mountpoint)  # before it is opened: a mount may have come, and hang
-    try:
-        descriptor = os.open(mountpoint, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise _unusable(mountpoint, error) from error
+    descriptor = _open(mountpoint)
     try:
         is_alone = True
         with suppress(OSError):  # a file system without locks
@@ -213,4 +233,10 @@ def _unusable(mountpoint: Path, error: OSError) -> MountpointMissing:
     return MountpointMissing(
         f"cannot use {mountpoint} as mount point: {error.strerror}; "
         f"run: mkdir -p {quote(str(mountpoint))}"
+    )
+
+
+def _unreadable(mountpoint: Path, error: OSError) -> MountpointMissing:
+    return MountpointMissing(
+        f"cannot look into {mountpoint}: {error.strerror}; choose a directory of your own"
     )

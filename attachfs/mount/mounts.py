@@ -142,8 +142,11 @@ def _topmost() -> Mapping[Path, Mounted]:
 
 
 def _mounts() -> Iterator[tuple[Path, Mounted, str]]:
-    """Yield each mount's path, what is mounted, and the options that all mounts of it share."""
-    for line in os.fsdecode(_MOUNTINFO.read_bytes()).removesuffix("\n").split("\n"):
+    """Yield each mount's path, what is mounted, and the options that all mounts of it share.
+
+    There may be none: those outside of the root directory of this process are left out.
+    """
+    for line in filter(None, os.fsdecode(_MOUNTINFO.read_bytes()).split("\n")):
         left, _, right = line.partition(" - ")
         fields = left.split(" ")
         fstype, source, *shared_options = right.split(" ")

@@ -1,6 +1,7 @@
 """Mount points: may one be mounted on, and what is mounted there."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,7 @@ def test_a_directory_that_is_not_empty_may_not(tmp_path: Path, name: str) -> Non
         (tmp_path / name).write_text("")
     with pytest.raises(MountpointNotEmpty, match="empty"):
         check(tmp_path)
+    assert not _descriptors_of(tmp_path)
 
 
 def test_another_mount_may_not_be_mounted_on() -> None:
@@ -83,6 +85,33 @@ def test_a_mount_of_ours_is_called_by_its_name(tmp_path: Path, mountinfo: Path) 
     _mounts(mountinfo, (str(directory), "fuse.attachfs", "https://host"))
     with pytest.raises(AlreadyMounted, match="attachfs is mounted"):
         check(directory)
+
+
+def test_a_mount_that_comes_while_it_is_checked_is_not_looked_into(
+    tmp_path: Path, mountinfo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is called a mount, not a directory with files in it, and may hang."""
+    directory = tmp_path / "mnt"
+    directory.mkdir()
+    (directory / "assets").mkdir()
+
+    def come(mountpoint: Path) -> None:
+        _mounts(mountinfo, (str(mountpoint), "fuse.attachfs", "https://host"))
+
+    monkeypatch.setattr(mountpoints, "require_reachable", come)
+    with pytest.raises(AlreadyMounted, match="attachfs is mounted"):
+        check(directory)
+    assert not _descriptors_of(directory)
+
+
+def _descriptors_of(directory: Path) -> list[str]:
+    """Return the descriptors of this process that are open on a directory."""
+    opened = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            if entry.readlink() == directory:
+                opened.append(entry.name)
+    return opened
 
 
 def test_what_is_mounted_is_read_from_the_kernel() -> None:
