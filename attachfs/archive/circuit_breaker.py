@@ -148,8 +148,10 @@ class CircuitBreaker:
         finally:
             self._no_connection_s = before_s
 
-    async def run(self, work: Callable[[], Awaitable[T]], *, subject: str, deadline_s: float) -> T:
-        """Return what `work` returns, sent when it is its turn.
+    async def run(
+        self, work: Callable[[float], Awaitable[T]], *, subject: str, deadline_s: float
+    ) -> T:
+        """Return what `work` returns, called with the time when it is its turn.
 
         While no connection can be made, `work` is begun again until one can, or the outage is
         settled. Raises what `work` raises, or why the last one failed where this one is not sent:
@@ -162,7 +164,7 @@ class CircuitBreaker:
             self._probe = probe or self._probe
             since_s = trio.current_time()
             try:
-                outcome = await work()
+                outcome = await work(since_s)
             except AttachfsError as error:
                 self._note(error, subject, since_s)
                 is_last = self.settled or trio.current_time() >= deadline_s

@@ -130,7 +130,7 @@ class Archive:
                 )
                 with answer:
                     raw = await answer.read(call.max_bytes, subject=call.path)
-                limiter.answered(trio.current_time() - deadline.begun_s)
+                limiter.answered(deadline.ended_s - deadline.begun_s)
             except httpx.HTTPError as error:
                 raise from_transport(error, subject=call.path) from error
             finally:

@@ -76,9 +76,9 @@ class ConcurrencyLimiter:
                 before = self._window
                 if self._shrink():
                     self._trial = _Trial(before, elapsed_s)
-        elif self._window < self._most():
+        elif self._window < (most := self._most()):
             step = 1.0 if self._window < self._threshold else 1.0 / self._window
-            self._resize(min(self._window + step, self._most()))
+            self._resize(min(self._window + step, most))
 
     def refused(self, error: Busy, *, longest_wait_s: float) -> None:
         """Record a 429; a wait longer than `longest_wait_s` is left to each caller."""

@@ -121,10 +121,9 @@ class _Request(Generic[T]):
         self.deadline_s = until_s - _TELLING_S
         self.sent = 0
 
-    async def attempt(self) -> T:
+    async def attempt(self, now_s: float) -> T:
         """Do the work, once the server does not ask for a wait; raises `_TooLate` as well."""
         limiter, timeout_s = self._policy.limiter, self._timeout_s
-        now_s = trio.current_time()
         if limiter.is_paused(now_s):
             now_s = await self._resumed()
         self.sent += 1
@@ -132,7 +131,7 @@ class _Request(Generic[T]):
         # A brief one also while others wait for it: what they ask for may be had.
         if self.sent == 1 or self._policy.breaker.open:
             patience_s = min(patience_s, timeout_s / 3)
-        with Deadline(patience_s, self._until_s) as deadline:
+        with Deadline(patience_s, self._until_s, now_s=now_s) as deadline:
             try:
                 return await self._work(deadline)
             except Busy as error:

@@ -37,7 +37,7 @@ class _Server:
         self.at_once = 0
         self.most_at_once = 0
 
-    async def ask(self) -> str:
+    async def ask(self, _now_s: float) -> str:
         self.asked += 1
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)

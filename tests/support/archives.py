@@ -165,7 +165,7 @@ class _ScriptedAnswer(OpenAnswer):
         return body
 
     def close(self) -> None:
-        pass
+        self._deadline.ended_s = trio.current_time()
 
 
 @asynccontextmanager

@@ -13,15 +13,17 @@ class Deadline:
     `patience_s` bounds each wait for bytes, `until_s` of trio's clock all of it. One cancel scope
     serves all waits of an exchange, because each scope costs 39 Python calls: who waits for bytes
     says so by `arm`, and who waits for something else by `suspend` or `queue`. `begun_s` is since
-    when the exchange has been under way.
+    when the exchange has been under way, `ended_s` when its answer was closed.
     """
 
-    __slots__ = ("_scope", "begun_s", "patience_s", "until_s")
+    __slots__ = ("_scope", "begun_s", "ended_s", "patience_s", "until_s")
 
-    def __init__(self, patience_s: float = inf, until_s: float = inf) -> None:
+    def __init__(
+        self, patience_s: float = inf, until_s: float = inf, *, now_s: float | None = None
+    ) -> None:
         self.patience_s = patience_s
         self.until_s = until_s
-        self.begun_s = trio.current_time()
+        self.begun_s = self.ended_s = trio.current_time() if now_s is None else now_s
 
     def __enter__(self) -> Self:
         self._scope = trio.CancelScope(deadline=min(self.begun_s + self.patience_s, self.until_s))

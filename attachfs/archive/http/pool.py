@@ -75,7 +75,7 @@ class Pool:
             raise httpx.ReadError("the connection failed") from error
         finally:
             if answer is None:
-                self._give_back(origin, connection, reusable=False)
+                self._give_back(origin, connection, reusable_s=None)
         return OpenAnswer(self, origin, connection, answer, deadline)
 
     async def prepare(self, origin: Origin, proxy: Proxy | None, *, connect_s: float) -> None:
@@ -95,12 +95,15 @@ class Pool:
                 connection.close()
         self._idle.clear()
 
-    def _give_back(self, origin: Origin, connection: Connection | None, *, reusable: bool) -> None:
+    def _give_back(
+        self, origin: Origin, connection: Connection | None, *, reusable_s: float | None
+    ) -> None:
+        """Take a connection back, to be used again if it is reusable, and since when."""
         self._slots.give_back()
         if connection is None:
             return
-        if reusable:
-            self._idle.setdefault(origin, []).append((connection, trio.current_time()))
+        if reusable_s is not None:
+            self._idle.setdefault(origin, []).append((connection, reusable_s))
         else:
             connection.close()
 
@@ -219,8 +222,8 @@ class OpenAnswer:
         What has more than `max_bytes` raises `BadReply`, or is `cut` off some bytes later.
         """
         first = await self.receive()
-        if self._answer.complete and not first[max_bytes:]:
-            return first + await self.receive()
+        if self._answer.complete and len(first) <= max_bytes:
+            return first
         body = bytearray(first)
         while len(body) <= max_bytes:
             some = await self.receive()
@@ -235,6 +238,9 @@ class OpenAnswer:
         """Give the connection back, to be used again if the whole answer has come."""
         if self._open:
             self._open = False
+            now_s = self._deadline.ended_s = trio.current_time()
             self._pool._give_back(  # noqa: SLF001 - two halves of one thing
-                self._origin, self._connection, reusable=self._answer.reusable
+                self._origin,
+                self._connection,
+                reusable_s=now_s if self._answer.reusable else None,
             )
