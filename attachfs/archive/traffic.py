@@ -1,6 +1,5 @@
 """Count the requests to an archive, time them, and trace each in the log at level debug."""
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Traffic:
-    """Hold what has been asked of an archive; one for all clients of it, threads included.
+    """Hold what has been asked of an archive; one for all clients of it, in the event loop.
 
     `answers` counts by status, `failures` by the class of the error; `wait_s` is the time until
     the headers came, in seconds, summed over all that were answered; `body_bytes` are those of
@@ -31,7 +30,6 @@ class Traffic:
         self.wait_s = 0.0
         self.body_bytes = 0
         self._ids = count(1)
-        self._lock = threading.Lock()
 
     def begin(self, path: str, *, offset: int = 0) -> "Trace":
         """Take note of a request that is sent now, for the bytes of a body from `offset` on."""
@@ -39,19 +37,16 @@ class Traffic:
 
     def answered(self, status: int, wait_s: float) -> None:
         """Count an answer."""
-        with self._lock:
-            self.answers[status] += 1
-            self.wait_s += wait_s
+        self.answers[status] += 1
+        self.wait_s += wait_s
 
     def failed(self, kind: str) -> None:
         """Count a request that had no answer."""
-        with self._lock:
-            self.failures[kind] += 1
+        self.failures[kind] += 1
 
     def received(self, size_bytes: int) -> None:
         """Count bytes of attachments."""
-        with self._lock:
-            self.body_bytes += size_bytes
+        self.body_bytes += size_bytes
 
 
 class Trace:

@@ -1,6 +1,7 @@
 """An answer as it is received: its head by llhttp, its body by whatever frames it."""
 
 import time
+from functools import lru_cache
 from math import inf
 from typing import Final
 
@@ -14,6 +15,13 @@ _FIRST_FINAL_STATUS: Final = 200
 # After so long without a byte, what has come is not waited with for more.
 _LULL_S: Final = 0.005
 _LONGEST_FILL_S: Final = 0.2  # also where it comes without a lull
+_MAX_NAMES: Final = 64
+
+
+@lru_cache(_MAX_NAMES)
+def _lower_case(name: bytes) -> str:
+    """Return the name of a header; all answers of a server have the same ones."""
+    return name.decode("latin-1").lower()
 
 
 class EndlessHeaders(httpx.RemoteProtocolError):
@@ -144,7 +152,7 @@ class Answer:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; one behind the body is not looked at."""
         if not self._begun:
-            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
+            self.headers[_lower_case(name)] = value.decode("latin-1").strip()
 
     def on_headers_complete(self) -> None:
         """Take the status; one below 200 announces another answer (RFC 9110 section 15.2)."""

@@ -47,9 +47,13 @@ class SocketConnection:
     def __init__(self, sock: socket.socket) -> None:
         sock.settimeout(0)
         self.socket = sock
+        self._poller = select.poll()
+        self._poller.register(sock, select.POLLIN)
+        self._is_answer_due = False
 
     async def send(self, data: bytes) -> None:
         """Send all of `data`."""
+        self._is_answer_due = True  # it cannot have come yet
         view = memoryview(data)
         while True:
             try:
@@ -61,6 +65,9 @@ class SocketConnection:
 
     async def receive_into(self, buffer: memoryview) -> int:
         """Receive at least one byte, and return how many; 0 where the server has closed."""
+        if self._is_answer_due:
+            self._is_answer_due = False
+            await trio.lowlevel.wait_readable(self.socket)
         while True:
             try:
                 return self.socket.recv_into(buffer)
@@ -73,9 +80,7 @@ class SocketConnection:
             try:
                 return self.socket.recv_into(buffer)
             except BlockingIOError:
-                poller = select.poll()
-                poller.register(self.socket, select.POLLIN)
-                if not poller.poll(None if limit_s == inf else limit_s * 1e3):
+                if not self._poller.poll(None if limit_s == inf else limit_s * 1e3):
                     raise TimeoutError from None
 
     def shut(self) -> None:
@@ -85,13 +90,7 @@ class SocketConnection:
 
     def is_quiet(self) -> bool:
         """Return whether nothing has come unasked."""
-        try:
-            self.socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
-        return False
+        return not self._poller.poll(0)
 
     def close(self) -> None:
         """Close the socket."""
