@@ -121,9 +121,7 @@ class Archive:
 
         async def ask_once(deadline: Deadline) -> T:
             if not limiter.slots.take_now():
-                deadline.queue()
-                await limiter.turn()
-                deadline.restart()
+                await self._turn(call.path, deadline)
             try:
                 answer = await self._server.get(
                     call.path, call.query, deadline=deadline, connect_s=self._connect_s()
@@ -137,8 +135,11 @@ class Archive:
                 limiter.slots.give_back()
             if len(raw) <= LARGE_ANSWER_BYTES:
                 return _parsed(call, raw)
-            deadline.suspend()
-            return await trio.to_thread.run_sync(_parsed, call, raw, abandon_on_cancel=True)
+            try:
+                with deadline.elsewhere():
+                    return await trio.to_thread.run_sync(_parsed, call, raw, abandon_on_cancel=True)
+            except httpx.PoolTimeout as error:
+                raise from_transport(error, subject=call.path) from error
 
         return await self.policy.run(ask_once, subject=call.path, is_whole=True)
 
@@ -206,6 +207,13 @@ class Archive:
             answer = await self._open(download, 0, deadline)
             begins_at = _begins_at(answer, 0, subject=download.path)
         return BodyStream(answer, begins_at, subject=download.path, traffic=self.traffic)
+
+    async def _turn(self, subject: str, deadline: Deadline) -> None:
+        try:
+            with deadline.queued():
+                await self.policy.limiter.turn()
+        except httpx.PoolTimeout as error:
+            raise from_transport(error, subject=subject) from error
 
     async def _open(self, download: Download, offset: int, deadline: Deadline) -> OpenAnswer:
         return await self._server.get(

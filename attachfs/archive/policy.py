@@ -12,7 +12,7 @@ from attachfs.archive.circuit_breaker import CircuitBreaker
 from attachfs.archive.concurrency import MAX_CONCURRENT, ConcurrencyLimiter
 from attachfs.archive.faults import may_retry
 from attachfs.archive.http.deadline import Deadline
-from attachfs.errors import AttachfsError, Busy, ServerFault, TimedOut, Unreachable
+from attachfs.errors import AttachfsError, Busy, GatewayTimeout, ServerFault, TimedOut, Unreachable
 
 T = TypeVar("T")
 
@@ -137,6 +137,9 @@ class _Request(Generic[T]):
             except Busy as error:
                 limiter.refused(error, longest_wait_s=self._policy.timeout_s)
                 raise
+            except (TimedOut, Unreachable) as error:
+                if not deadline.over or isinstance(error, GatewayTimeout):
+                    raise
         now_s = trio.current_time()
         if now_s < self._until_s:
             waited = f"nothing came for {patience_s:.3g} s"

@@ -23,13 +23,14 @@ _CALL = endpoints.download(PATH, ScanPolicy.BLOCK_BAD)
 async def _read(
     archive: Archive, call: endpoints.Download = _CALL, *, offset: int = 0
 ) -> tuple[int, int | None, bytes]:
-    with Deadline(archive.policy.timeout_s) as deadline:
-        with await archive.stream(call, offset=offset, deadline=deadline) as stream:
-            content, buffer = b"", memoryview(bytearray(70_000))
-            while got := await stream.receive_into(buffer):
-                content += buffer[:got]
-        return stream.offset, stream.length_bytes, content
-    raise TimedOut("nothing came")
+    with (
+        Deadline(archive.policy.timeout_s) as deadline,
+        await archive.stream(call, offset=offset, deadline=deadline) as stream,
+    ):
+        content, buffer = b"", memoryview(bytearray(70_000))
+        while got := await stream.receive_into(buffer):
+            content += buffer[:got]
+    return stream.offset, stream.length_bytes, content
 
 
 @pytest.mark.parametrize("content", [b"", b"x", bytes(range(256)) * 10_000])
@@ -110,6 +111,17 @@ async def test_a_stalled_body_is_given_up(nursery: trio.Nursery) -> None:
         with pytest.raises(TimedOut):
             await _read(archive)
         await canned.hung_up.wait()
+
+
+async def test_a_stalled_body_without_a_length_is_given_up(nursery: trio.Nursery) -> None:
+    """The end of its connection, which is ours, is not taken for its own."""
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    canned = await start_canned(nursery, lambda _: [head + b"evid", trio.Event()])
+    async with client(canned.url, timeout_s=0.1) as archive:
+        with pytest.raises(TimedOut):
+            await _read(archive)
+        with pytest.raises(TimedOut):
+            await archive.take(_CALL, max_bytes=99, check_announced=lambda _: None)
 
 
 async def test_a_body_left_half_read_closes_its_connection(nursery: trio.Nursery) -> None:

@@ -30,7 +30,7 @@ from attachfs.content.content import Content
 from attachfs.content.settings import ContentSettings
 from attachfs.content.store import Store
 from attachfs.demo.launch import RunningArchive
-from attachfs.errors import BadReply, TimedOut
+from attachfs.errors import BadReply
 from attachfs.tree.changes import Kernel
 from attachfs.tree.filesystem import FileSystem
 from tests.support.plain import NO_AUTHORITIES
@@ -123,7 +123,8 @@ class _ScriptedPool(Pool):
             extensions={"timeout": {"read": deadline.patience_s, "connect": connect_s}},
         )
         answer = self._answer(asked)
-        response: httpx.Response = await answer if isawaitable(answer) else answer
+        with deadline.elsewhere(deadline.patience_s):
+            response: httpx.Response = await answer if isawaitable(answer) else answer
         return cast("OpenAnswer", _ScriptedAnswer(response, deadline))
 
 
@@ -137,12 +138,12 @@ class _ScriptedAnswer(OpenAnswer):
 
     async def receive(self) -> bytes:
         left, self._left = self._left, b""
-        self._deadline.arm()
-        while not left:
-            try:
-                left = await anext(self._chunks)
-            except StopAsyncIteration:
-                return b""
+        with self._deadline.elsewhere(self._deadline.patience_s):
+            while not left:
+                try:
+                    left = await anext(self._chunks)
+                except StopAsyncIteration:
+                    return b""
         return left
 
     async def fill(self, buffer: memoryview) -> int:
@@ -188,13 +189,14 @@ async def scripted(
 
 async def received(archive: Archive, download: Download, offset: int = 0) -> tuple[int, bytes]:
     """Receive a large body; return where it began and its bytes."""
-    with Deadline(archive.policy.timeout_s) as deadline:
-        with await archive.stream(download, offset=offset, deadline=deadline) as stream:
-            body, buffer = b"", memoryview(bytearray(100_000))
-            while got := await stream.receive_into(buffer):
-                body += buffer[:got]
-        return stream.offset, body
-    raise TimedOut("nothing came")
+    with (
+        Deadline(archive.policy.timeout_s) as deadline,
+        await archive.stream(download, offset=offset, deadline=deadline) as stream,
+    ):
+        body, buffer = b"", memoryview(bytearray(100_000))
+        while got := await stream.receive_into(buffer):
+            body += buffer[:got]
+    return stream.offset, body
 
 
 @dataclass

@@ -46,25 +46,23 @@ class PoolTransport(httpx.AsyncBaseTransport):
             headers = [
                 (n.encode("latin-1"), v.encode("latin-1")) for n, v in answer.headers.items()
             ]
-            return httpx.Response(answer.status, headers=headers, stream=_Body(answer, patience_s))
-        raise httpx.ReadTimeout("no answer came in time")
+        return httpx.Response(answer.status, headers=headers, stream=_Body(answer, deadline))
 
 
 class _Body(httpx.AsyncByteStream, AsyncIterator[bytes]):
-    def __init__(self, answer: OpenAnswer, patience_s: float) -> None:
+    def __init__(self, answer: OpenAnswer, deadline: Deadline) -> None:
         self._answer = answer
-        self._patience_s = patience_s
+        self._deadline = deadline
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        with Deadline(self._patience_s):
+        with self._deadline:
             some = await self._answer.receive()
-            if not some:
-                raise StopAsyncIteration
-            return some
-        raise httpx.ReadTimeout("the answer broke off")
+        if not some:
+            raise StopAsyncIteration
+        return some
 
     async def aclose(self) -> None:
         self._answer.close()

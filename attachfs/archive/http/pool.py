@@ -3,7 +3,7 @@
 import ssl
 from math import inf
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 import httpx
 import trio
@@ -56,25 +56,25 @@ class Pool:
         those for the body.
         """
         if not self._slots.take_now():
-            deadline.queue()
-            await self._slots.take()
-            deadline.restart()
+            with deadline.queued():
+                await self._slots.take()
         connection: Connection | None = None
         answer: Answer | None = None
         try:
             connection = self._kept(origin, deadline.begun_s)
             if connection is None:
-                deadline.suspend()
-                connection = await self._connected(origin, proxy, connect_s)
-                deadline.arm()
+                with deadline.elsewhere():
+                    connection = await self._connected(origin, proxy, connect_s)
+            deadline.connection = connection
             receiving = Answer(connection, self._scratch)
             await connection.send(request)
             await receiving.receive_head()
             answer = receiving
-        except OSError as error:
-            raise httpx.ReadError("the connection failed") from error
+        except (OSError, httpx.RemoteProtocolError) as error:
+            _fail(error, deadline)
         finally:
             if answer is None:
+                deadline.connection = None
                 self._give_back(origin, connection, reusable_s=None)
         return OpenAnswer(self, origin, connection, answer, deadline)
 
@@ -163,10 +163,10 @@ class OpenAnswer:
         self._deadline.arm()
         try:
             got = await self._answer.receive_into(buffer)
-        except OSError as error:
-            raise httpx.ReadError("the connection failed") from error
+        except (OSError, httpx.RemoteProtocolError) as error:
+            _fail(error, self._deadline)
         if not got:
-            self.close()
+            self._end()
         return got
 
     async def fill(self, buffer: memoryview) -> int:
@@ -190,10 +190,8 @@ class OpenAnswer:
             nursery.cancel_scope.cancel()
         if isinstance(failure, RuntimeError):  # this process may have no more threads
             return await self.receive_into(buffer)
-        if isinstance(failure, OSError):
-            raise httpx.ReadError("the connection failed") from failure
         if failure is not None:
-            raise failure
+            _fail(failure, self._deadline)
         return got
 
     async def _shut_when_cancelled(self) -> None:
@@ -210,10 +208,10 @@ class OpenAnswer:
             self._deadline.arm()
         try:
             some = await self._answer.receive()
-        except OSError as error:
-            raise httpx.ReadError("the connection failed") from error
+        except (OSError, httpx.RemoteProtocolError) as error:
+            _fail(error, self._deadline)
         if self._answer.complete:
-            self.close()
+            self._end()
         return some
 
     async def read(self, max_bytes: int, *, subject: str, cut: bool = False) -> bytes:
@@ -234,13 +232,29 @@ class OpenAnswer:
             return bytes(body)
         raise BadReply(f"{subject}: the answer is larger than {max_bytes} bytes")
 
+    def _end(self) -> None:
+        """Close the answer at its end, which is none where the connection was shut."""
+        self.close()
+        if self._deadline.is_shut:
+            raise httpx.ReadTimeout("no answer in time")
+
     def close(self) -> None:
         """Give the connection back, to be used again if the whole answer has come."""
         if self._open:
             self._open = False
+            self._deadline.connection = None
             now_s = self._deadline.ended_s = trio.current_time()
             self._pool._give_back(  # noqa: SLF001 - two halves of one thing
                 self._origin,
                 self._connection,
                 reusable_s=now_s if self._answer.reusable else None,
             )
+
+
+def _fail(error: Exception, deadline: Deadline) -> NoReturn:
+    """Raise what to raise where a connection has failed: it may have been shut for its time."""
+    if deadline.over:
+        raise httpx.ReadTimeout("no answer in time") from error
+    if isinstance(error, httpx.HTTPError):
+        raise error
+    raise httpx.ReadError("the connection failed") from error

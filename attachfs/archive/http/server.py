@@ -6,7 +6,6 @@ from typing import Final
 from urllib.parse import urlencode
 
 import httpx
-import trio
 
 from attachfs.archive import faults
 from attachfs.archive.clock import ServerClock
@@ -18,7 +17,7 @@ from attachfs.archive.http.proxies import Origin, proxy_for
 from attachfs.archive.http.request import COMMON_HEADERS, head_of, host_of
 from attachfs.archive.http.tokens import Tokens
 from attachfs.archive.traffic import Traffic
-from attachfs.errors import AttachfsError, BadReply, TimedOut
+from attachfs.errors import AttachfsError, BadReply
 
 _MAX_REDIRECTS: Final = 5
 _MAX_ERROR_BYTES: Final = 64 * 1024  # of an error's body; the service's have some hundred bytes
@@ -110,7 +109,9 @@ class Server:
         """Send a request with the token; after a 401, once more with another one, if there is."""
         tokens = None if is_public(path) else self._tokens
         for last in (False, True):
-            line = b"" if tokens is None else tokens.header() or await self._renewed(tokens, path)
+            line = b"" if tokens is None else tokens.header()
+            if tokens is not None and not line:
+                line = await self._renewed(tokens, path, deadline)
             head = b"GET %b HTTP/1.1\r\n%b%b" % (self._target(target), self._common, line)
             if offset:
                 head += b"Range: bytes=%d-\r\n" % offset
@@ -123,10 +124,6 @@ class Server:
                     deadline=deadline,
                     connect_s=connect_s,
                 )
-            except trio.Cancelled:
-                if deadline.over:
-                    trace.failed(TimedOut("no answer in time"))
-                raise
             except httpx.HTTPError as error:
                 failure = faults.from_transport(error, subject=path)
                 trace.failed(failure)
@@ -140,9 +137,10 @@ class Server:
             answer.close()
         return answer
 
-    async def _renewed(self, tokens: Tokens, subject: str) -> bytes:
+    async def _renewed(self, tokens: Tokens, subject: str, deadline: Deadline) -> bytes:
         try:
-            return await tokens.renewed()
+            with deadline.elsewhere(deadline.patience_s):
+                return await tokens.renewed()
         except httpx.HTTPError as error:
             raise faults.from_transport(error, subject=subject) from error
 
