@@ -69,7 +69,9 @@ _STARTED_S = float(os.environ.get("ATTACHFS_TESTS_STARTED_S", time.time()))
 
 _libc = ctypes.CDLL(None)
 _dispositions: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
-_worker_bytes: dict[str, int] = {}
+_worker_memory: dict[str, tuple[int, int, str]] = {}
+_peaks_bytes: list[int] = []
+_raised_by: dict[int, str] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -104,28 +106,48 @@ def pytest_unconfigure() -> None:
             signal.signal(number, action)
 
 
+def _peak_bytes() -> int:
+    """Return the most memory that this process has had.
+
+    Not ru_maxrss: that is at least what the process that started this one had.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    """Note by how much a test has raised the most memory that this process has had."""
+    peak_bytes = _peak_bytes()
+    if _peaks_bytes:
+        _raised_by[peak_bytes - _peaks_bytes.pop()] = nodeid.partition("::")[0]
+    _peaks_bytes.append(peak_bytes)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Report the most memory that this worker of xdist has had."""
+    """Report the most memory that this worker of xdist has had, and what raised it most."""
     if (report := getattr(session.config, "workeroutput", None)) is not None:
-        # Not ru_maxrss: that is at least what the process that started this one had.
-        status = Path("/proc/self/status").read_text()
-        report["peak_bytes"] = int(status.partition("VmHWM:")[2].split()[0]) * 1024
+        most_bytes = max(_raised_by, default=0)
+        report["memory"] = _peak_bytes(), most_bytes, _raised_by.get(most_bytes, "")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     """Collect what workers report."""
     if error is None and node.config.getoption("numprocesses"):
-        _worker_bytes[node.gateway.id] = node.workeroutput["peak_bytes"]
+        _worker_memory[node.gateway.id] = node.workeroutput["memory"]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell how long all of it took, checks included, and how large the workers were."""
     terminalreporter.write_sep("-", f"{time.time() - _STARTED_S:.0f} s with checks and set-up")
-    for worker, peak_bytes in sorted(_worker_bytes.items()):
+    for worker, (peak_bytes, most_bytes, raised_by) in sorted(_worker_memory.items()):
         too_large = f", more than {_WORKER_BYTES / 1e6:.0f}" if peak_bytes > _WORKER_BYTES else ""
-        terminalreporter.write_line(f"{worker}: {peak_bytes / 1e6:.0f} MB at most{too_large}")
+        terminalreporter.write_line(
+            f"{worker}: {peak_bytes / 1e6:.0f} MB at most{too_large}; "
+            f"{most_bytes / 1e6:.0f} MB of them since {raised_by}"
+        )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -1,6 +1,6 @@
 """Answer what exists and who may read it, from what is known, or by asking."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from math import inf
 from typing import Final, NamedTuple, Self
@@ -121,6 +121,7 @@ class Catalog:
             index, nursery, self._clock, archive.policy.breaker, negative_ttl_s, stale_ok_s
         )
         self.lookups = basis.lookups
+        self.revision = basis.revision
         self._bad = BadDigests(index, self._clock, apart=apart)
         self._records: Memo[Holder, Record] = Memo(
             basis,
@@ -143,7 +144,7 @@ class Catalog:
             learner=learners.records_at,
         )
         self._infos = Infos(archive, basis, self, self._bad, learner=learners.infos)
-        self._newest = NewestEvents(index, self._clock, learner=learners.newest)
+        self._newest = NewestEvents(basis, learner=learners.newest)
         self._pages = Pages(archive, basis, self._records, self._newest, untracked=untracked)
         self._listings = Listings(basis, ttl_s=metadata_ttl_s, learner=learners.listings)
         self._feed = Feed(basis, self._pages.all_events, self._listings, ttl_s=metadata_ttl_s)
@@ -288,6 +289,8 @@ class Catalog:
             older = structs.replace(attachment, on_asset=True)
             known = self._superseded.get(path)
             digests = {*older.record_digests, *(() if known is None else known.digests)}
+            if known is None or digests != known.digests:
+                self.revision.number += 1
             self._superseded[path] = _Superseded(older, asked_s, digests)
             self._bad.learn(path, digests)
 
@@ -298,6 +301,42 @@ class Catalog:
         """
         known = self._records.known(holder)
         return self._left_s(self._clock.now_s() if known is None else known.at_s)
+
+    def now_s(self) -> float:
+        """Return seconds since 1970 UTC, by the clock of `believed_until_s`."""
+        return self._clock.now_s()
+
+    def believed_until_s(self, holder: Holder) -> float:
+        """Return until when `record` answers the same without asking, unless `revision` changes.
+
+        `-inf` where it must be asked.
+        """
+        known = self._records.known(holder)
+        now_s = self._clock.now_s()
+        if known is None:
+            return -inf
+        if self._lifetime_s(holder, known.value) == inf:
+            return now_s + self.metadata_ttl_s
+        until_s = self._records.until_s(holder, self.metadata_ttl_s)
+        if now_s < until_s or holder.event is not None or holder.public:
+            return until_s
+        is_valid = self._records.is_valid(holder, known.at_s)
+        return self._feed.current_s + self.metadata_ttl_s if is_valid else -inf
+
+    def visible_until_s(self, path: AttachmentPath) -> float:
+        """Return the same for `visible_info`."""
+        record = self.known_record(path.holder)
+        if record is not None and record.attachment(path.attachment) is not None:
+            return min(self.believed_until_s(path.holder), self._infos.until_s(path))
+        return self._infos.until_s(path, self.metadata_ttl_s)
+
+    def confirmed_until_s(self, path: AttachmentPath) -> float:
+        """Return the same for `confirmed_info`."""
+        record = self.known_record(path.holder)
+        if record is not None and record.attachment(path.attachment) is not None:
+            confirmed_s = self._records.until_s(path.holder, self.metadata_ttl_s)
+            return min(confirmed_s, self._infos.until_s(path))
+        return self._infos.until_s(path, self.metadata_ttl_s)
 
     def listing_left_s(self, asset: Holder | None) -> float:
         """Return the same of the listing of an asset's events, or of all assets."""
@@ -413,6 +452,10 @@ class Catalog:
     def is_bad(self, digest: str) -> bool:
         """Return whether an attachment with this SHA-256 is marked SCANNED_BAD anywhere."""
         return self._bad.has((digest,))
+
+    def is_bad_elsewhere(self, digests: Iterable[str], path: AttachmentPath) -> bool:
+        """Return whether an attachment besides that of `path` marks one of these digests bad."""
+        return self._bad.has(digests, besides=path)
 
     def has_bad_twin(self, path: AttachmentPath, info: Info) -> bool:
         """Return whether another attachment is marked SCANNED_BAD and shares a SHA-256 with this.

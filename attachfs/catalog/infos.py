@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from math import inf
 from typing import Final, Protocol
 
 from attachfs.archive import endpoints
@@ -88,6 +89,11 @@ class Infos:
     def known(self, path: AttachmentPath) -> Known[Info] | None:
         """Return `/info` as last seen, and when, without asking."""
         return self.memo.known(path)
+
+    def until_s(self, path: AttachmentPath, ttl_s: float = inf) -> float:
+        """Return until when `/info` is believed, for `ttl_s` at most, as `Memo.until_s`."""
+        info = self.memo.peek(path)
+        return -inf if info is None else self.memo.until_s(path, min(ttl_s, _scan_ttl_s(info)))
 
     def peek(self, path: AttachmentPath) -> Info | None:
         """Return `/info` as last seen, without asking."""

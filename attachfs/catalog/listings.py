@@ -88,6 +88,7 @@ class Listings:
             Update(key, key, packed, None, entries[key].at_s if key in entries else -inf)
             for key, packed in listings
         ]
+        self._basis.revision.number += 1
         self._listings.update(updates, at_s)
 
     def expire_all(self) -> None:
@@ -109,6 +110,7 @@ class Listings:
         )
 
     def _keep(self, key: bytes, began_s: float, listing: Listing) -> None:
+        self._basis.revision.number += 1  # an event may have gone
         self._listings.put(key, listing, began_s)
         packed = listing.dump()
         if self._learner is not None and packed is not None:

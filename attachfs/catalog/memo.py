@@ -46,6 +46,16 @@ class Lookups:
     stale: int = 0
 
 
+@dataclass(slots=True)
+class Revision:
+    """Count the changes to what is known: what has been derived from it is good until the next.
+
+    What is learnt for the first time changes nothing that was derived before.
+    """
+
+    number: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Basis:
     """Hold what all memos of one archive share; durations in seconds."""
@@ -57,6 +67,7 @@ class Basis:
     negative_ttl_s: float
     stale_ok_s: float
     lookups: Lookups = field(default_factory=Lookups)
+    revision: Revision = field(default_factory=Revision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +228,7 @@ class Memo(Generic[K, V]):
         self._refusals.pop(key, None)
         if known is not None:
             if known.value is not value:
-                self._on_change(key, known.value, value)
+                self._change(key, known.value, value)
         elif key in self._attended:
             self._on_first(key, value)
         return value
@@ -273,7 +284,7 @@ class Memo(Generic[K, V]):
                 self._keep(packed, data, at_s)
                 self._parsed.pop(key, None)
                 if old is not None:
-                    self._on_change(key, old, self.peek(key))
+                    self._change(key, old, self.peek(key))
                 elif key in self._attended:
                     first = self.peek(key)
                     if first is not None:
@@ -289,7 +300,7 @@ class Memo(Generic[K, V]):
         if known is not None:
             del self._parsed[key]
             self._basis.index.delete(self._codec.pack(key))
-            self._on_change(key, known.value, None)
+            self._change(key, known.value, None)
 
     def is_valid(self, key: K, at_s: float) -> bool:
         """Tell whether what was asked for at `at_s` has not been told to be asked for again."""
@@ -298,13 +309,29 @@ class Memo(Generic[K, V]):
 
     def expire(self, key: K) -> None:
         """Ask for `key` again before it is believed, unless it can never change."""
+        self._basis.revision.number += 1
         self._expired[key] = self._basis.clock.now_s()
         self._refusals.pop(key, None)
 
+    def until_s(self, key: K, ttl_s: float) -> float:
+        """Return until when the answer for `key` is believed, `-inf` where it is not.
+
+        Unless the revision changes before; in seconds since 1970 UTC.
+        """
+        known = self._parsed.get(key)
+        if known is None or not self.is_valid(key, known.at_s):
+            return -inf
+        return known.at_s + ttl_s if known.at_s <= self._basis.clock.now_s() else -inf
+
     def expire_all(self) -> None:
         """Ask for everything again that can change."""
+        self._basis.revision.number += 1
         self._valid_from_s = self._basis.clock.now_s()
         self._refusals.clear()
+
+    def _change(self, key: K, old: V, new: V | None) -> None:
+        self._basis.revision.number += 1
+        self._on_change(key, old, new)
 
     def _loaded(self, key: K, packed: bytes, entry: Entry) -> Known[V] | None:
         """Parse an entry of the index and hold it in memory; one that is no answer is deleted."""

@@ -6,9 +6,8 @@ from typing import Final
 from cachetools import LRUCache
 
 from attachfs.archive.identities import Holder
-from attachfs.catalog.clock import Clock
-from attachfs.catalog.index import Index
 from attachfs.catalog.keys import NEWEST, newest_key
+from attachfs.catalog.memo import Basis
 
 _MAX_ASSETS: Final = 100_000
 _TIME: Final = struct.Struct("<q")
@@ -17,16 +16,14 @@ _TIME: Final = struct.Struct("<q")
 class NewestEvents:
     """Remember times, in nanoseconds since 1970 UTC, in the index."""
 
-    def __init__(
-        self, index: Index, clock: Clock, *, learner: "NewestEvents | None" = None
-    ) -> None:
+    def __init__(self, basis: Basis, *, learner: "NewestEvents | None" = None) -> None:
         """Take who learns of every event that is noted here, too."""
         self._learner = learner
-        self._index = index
-        self._clock = clock
+        self._basis = basis
+        self._index = basis.index
         self._known_ns: LRUCache[str, int] = LRUCache(_MAX_ASSETS)
         # Who only lists assets need not look for what nobody has told.
-        self._any = bool(index.keys(NEWEST, 1))
+        self._any = bool(basis.index.keys(NEWEST, 1))
 
     def get_ns(self, asset: Holder) -> int:
         """Return when the newest event known of an asset was accepted; 0 where none is known."""
@@ -46,5 +43,6 @@ class NewestEvents:
             self._learner.note(asset, accepted_ns)
         if accepted_ns > self.get_ns(asset):
             self._any = True
+            self._basis.revision.number += 1
             self._known_ns[asset.path] = accepted_ns
-            self._index.put(newest_key(asset), _TIME.pack(accepted_ns), self._clock.now_s())
+            self._index.put(newest_key(asset), _TIME.pack(accepted_ns), self._basis.clock.now_s())

@@ -130,6 +130,16 @@ class Content:
             self.note_failure(path, error)
             raise
 
+    def body_now(self, path: AttachmentPath, expected: Expected, digest: str) -> Body | None:
+        """Return what `body` would if it is in memory, else None."""
+        body = None if self._is_of_others(digest, path) else self._memory.get(digest)
+        if body is None or len(body) != expected.size_bytes:
+            return None
+        self._ahead.pop(digest, None)
+        self._outcomes.succeeded(path)
+        self.served.memory += 1
+        return body
+
     async def body(self, path: AttachmentPath, expected: Expected, digest: str) -> Body:
         """Return the body with that SHA-256, downloaded by this path if need be."""
         self._ahead.pop(digest, None)
@@ -181,10 +191,8 @@ class Content:
         # Another length than others declare is found out by a download of its own.
         key = digest, expected.size_bytes, "" if self._fetched is None else path.attachment
         while True:
-            body = None if self._is_of_others(digest, path) else self._memory.get(digest)
-            if body is not None and len(body) == expected.size_bytes:
-                self._outcomes.succeeded(path)
-                self.served.memory += 1
+            body = self.body_now(path, expected, digest)
+            if body is not None:
                 return body
             self._outcomes.check(path, digest)
             fill = self._downloads.under_way(digest)

@@ -15,6 +15,9 @@ _MAX_DAMAGES: Final = 3
 class Bodies(Protocol):
     """Offer bodies by their SHA-256."""
 
+    def body_now(self, path: AttachmentPath, expected: Expected, digest: str) -> Body | None:
+        """Return what `body` would if that needs no waiting, else None."""
+
     async def body(self, path: AttachmentPath, expected: Expected, digest: str) -> Body:
         """Return the body with that SHA-256; raises errors of `attachfs.errors`."""
 
@@ -47,7 +50,13 @@ class Reader:
 
     def read_now(self, offset: int, size_bytes: int) -> bytes | bytearray | None:
         """Return bytes of the attachment if that needs no waiting, else None."""
-        return None if self._body is None else self._body.read_now(offset, size_bytes)
+        body = self._body
+        if body is None:
+            body = self._bodies.body_now(self._path, self._expected, self.digest)
+            if body is None:
+                return None
+            self._begin(body)
+        return body.read_now(offset, size_bytes)
 
     async def read(self, offset: int, size_bytes: int) -> bytes | bytearray:
         """Return bytes of the attachment: all that were asked for, fewer only at the end.
@@ -62,8 +71,7 @@ class Reader:
             if body is None:
                 body = await self._bodies.body(self._path, self._expected, self.digest)
                 if self._body is None:
-                    self._body = body
-                    self._sources[body.source.value] = None
+                    self._begin(body)
                 else:  # another read of this handle was faster
                     body.close()
                     body = self._body
@@ -87,6 +95,10 @@ class Reader:
         """Let go of the attachment; a download that nobody else reads ends."""
         if self._body is not None:
             self._drop(self._body)
+
+    def _begin(self, body: Body) -> None:
+        self._body = body
+        self._sources[body.source.value] = None
 
     def _drop(self, body: Body) -> None:
         body.close()

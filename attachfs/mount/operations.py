@@ -48,6 +48,9 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Find a name; a name that is not there is answered with a lifetime of its own."""
+        known = self._fs.lookup_now(parent_inode, name)
+        if known is not None:
+            return self._entry(*known)
         try:
             with self._callers.waiting(ctx.pid):
                 attrs = await self._fs.lookup(parent_inode, name)
@@ -114,8 +117,10 @@ class Operations(pyfuse3.Operations):
         """Open a file for reading."""
         if flags & _WRITE_FLAGS:
             raise ReadOnly("this file system is read-only")
-        with self._callers.waiting(ctx.pid):
-            opened = await self._fs.open(inode)
+        opened = self._fs.open_now(inode)
+        if opened is None:
+            with self._callers.waiting(ctx.pid):
+                opened = await self._fs.open(inode)
         if opened.size_changed:
             # From a thread: the kernel may want answers from us before it is done. No read of
             # this handle can be pending, it has not been handed out yet.

@@ -2,7 +2,8 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Final, Self
+from math import inf
+from typing import Final, NamedTuple, Self
 
 from attachfs.archive.endpoints import ScanPolicy, source_url
 from attachfs.archive.identities import AttachmentPath, Holder
@@ -73,6 +74,17 @@ class AttachmentHandle:
         self._reader.close()
 
 
+class _Grant(NamedTuple):
+    """Hold what an open found, good until `until_s` in one revision of the catalog."""
+
+    revision: int
+    until_s: float
+    path: AttachmentPath
+    info: Info
+    expected: Expected
+    digests: set[str]
+
+
 class InfoFile(File):
     """Stand for a file of which `/info` tells all that stat(2) asks; one inode in every view."""
 
@@ -87,6 +99,10 @@ class InfoFile(File):
     def of(cls, estate: Estate, path: AttachmentPath) -> Self:
         """Return the file for an attachment."""
         return cls(estate, everywhere(path.holder), path.attachment)
+
+    def good_until_s(self) -> float:
+        """Return until when record and `/info` are believed."""
+        return self.estate.catalog.visible_until_s(self.path)
 
     async def attrs(self) -> Attrs:
         """Return the attributes; asks for record and `/info` where they are too old."""
@@ -104,7 +120,7 @@ class InfoFile(File):
 class AttachmentFile(InfoFile):
     """Stand for an attachment's bytes."""
 
-    __slots__ = ()
+    __slots__ = ("_grant",)
     kind = Kind.ATTACHMENT
 
     @property
@@ -120,8 +136,30 @@ class AttachmentFile(InfoFile):
             error = BlockedByScan(f"{self.path.path}: {refusal}")
             self.estate.content.note_failure(self.path, error)
             raise error
-        reader = self.estate.content.open(self.path, self.expected(info))
-        return AttachmentHandle(self, info, reader)
+        expected = self.expected(info)
+        handle = AttachmentHandle(self, info, self.estate.content.open(self.path, expected))
+        catalog = self.estate.catalog
+        until_s = catalog.confirmed_until_s(self.path)
+        digests = catalog.digests(self.path, info)
+        self._grant = _Grant(catalog.revision.number, until_s, self.path, info, expected, digests)
+        return handle
+
+    def open_now(self) -> AttachmentHandle | None:
+        """Return a handle where the last `open` is no older than the right that it confirmed.
+
+        What was found bad since then is looked up each time: it may be known to another process.
+        """
+        try:
+            revision, until_s, path, info, expected, digests = self._grant
+        except AttributeError:  # never opened
+            return None
+        catalog, policy = self.estate.catalog, self.estate.policy
+        if revision != catalog.revision.number or catalog.now_s() >= until_s:
+            return None
+        if policy is not ScanPolicy.ALLOW and catalog.is_bad_elsewhere(digests, path):
+            return None
+        catalog.lookups.known += 1
+        return AttachmentHandle(self, info, self.estate.content.open(path, expected))
 
     async def fetch_ahead(self) -> None:
         """Fetch the bytes for whoever opens this next; raises what `open` and reading raise."""
@@ -215,6 +253,11 @@ class RecordFile(File):
         """What the inode number is a hash of."""
         moment = self.place.view.moment
         return f"record\0{self.place.holder.path}" + (f"\0{moment}" if moment else "")
+
+    def good_until_s(self) -> float:
+        """Return until when the record is believed; of the past it is not told."""
+        past = self.place.past
+        return self.estate.catalog.believed_until_s(self.place.holder) if past is None else -inf
 
     async def attrs(self) -> Attrs:
         """Return the attributes; asks for the record where it is too old."""

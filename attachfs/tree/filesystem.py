@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import trio
 
@@ -24,12 +24,16 @@ from attachfs.errors import (
 from attachfs.tree.attrs import FOREVER_S, Attrs
 from attachfs.tree.changes import Changes, Kernel
 from attachfs.tree.inodes import ROOT_INO, Inode, InodeTable
-from attachfs.tree.nodes import Directory, Entries, Entry, Estate, File, Handle, Node
+from attachfs.tree.nodes import Answer, Directory, Entries, Entry, Estate, File, Handle, Node
 from attachfs.tree.paths import locate
 from attachfs.tree.readahead import ReadAhead
 from attachfs.tree.views.root import restored, root_directory
 
 _XATTR_NAMESPACE: Final = "user."
+_MAX_NODES: Final = 8_192
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Opened(NamedTuple):
@@ -103,6 +107,10 @@ class FileSystem:
         self._ahead = ReadAhead(estate, nursery, max_files=read_ahead_files)
         self._root = root_directory(estate, public_only=public_only)
         self._changes = Changes(estate, self._root, kernel or _Forgetful())
+        # The nodes used last, by inode number, and by directory and name, with `names_kept`: to
+        # make them from their bytes took most of a lookup.
+        self._nodes: dict[int, Node] = {}
+        self._children: dict[tuple[int, bytes], tuple[Node, int]] = {}
         self._files: dict[int, _OpenFile] = {}
         self._directories: dict[int, _OpenDirectory] = {}
         self._next_fh = count(1)
@@ -152,13 +160,42 @@ class FileSystem:
         """
         return (await locate(self._root, path)).node
 
+    def lookup_now(self, parent: int, name: bytes) -> tuple[Attrs, float] | None:
+        """Return what `lookup` would if that needs no waiting, and for how long it is good.
+
+        In seconds; None where it may need to wait.
+        """
+        child = self._children.get((parent, name))
+        if child is None:
+            return None
+        node, kept = child
+        answer, catalog = node.answer, self.estate.catalog
+        revision = catalog.revision.number
+        if answer is None or answer.revision != revision or kept not in (0, revision):
+            return None
+        attrs, left_s = answer.attrs, answer.until_s - catalog.now_s()
+        if left_s <= 0:
+            return None
+        inode = self._inodes.looked_up(node)
+        if inode.packed != node.packed:  # a number that two have, which is rare
+            inode.lookups -= 1
+            return None
+        inode.told_size_bytes = attrs.size_bytes
+        catalog.lookups.known += 1
+        return attrs, left_s
+
     async def lookup(self, parent: int, name: bytes) -> Attrs:
         """Return the attributes of a name, its lookup counted; raises `NotFound`."""
-        node = await self._directory(parent).find(_text(name))
+        directory = self._directory(parent)
+        node = await directory.find(_text(name))
         self._ahead.looked_at(node)
         attrs = await node.attrs()
         self._settle(node)
         left_s = node.left_s()
+        node = self._keep(node, attrs)
+        names_kept = directory.names_kept(self.estate.catalog.revision.number)
+        if names_kept is not None:
+            _put(self._children, (parent, name), (node, names_kept))
         if attrs.ino != node.ino or left_s < attrs.entry_ttl_s:
             attrs = attrs._replace(ino=node.ino, entry_ttl_s=min(left_s, attrs.entry_ttl_s))
         self.looked_up(node, attrs)
@@ -167,9 +204,18 @@ class FileSystem:
     def getattr_now(self, ino: int) -> Attrs | None:
         """Return what `getattr` would if that needs no waiting, else None."""
         inode = self._inode(ino)
-        attrs = self._node(ino, inode).listed_attrs()
-        if attrs.size_bytes is None or attrs.attr_ttl_s != FOREVER_S:
-            return None
+        node = self._node(ino, inode)
+        answer, catalog = node.answer, self.estate.catalog
+        if (
+            answer is not None
+            and answer.revision == catalog.revision.number
+            and catalog.now_s() < answer.until_s
+        ):
+            attrs = answer.attrs
+        else:
+            attrs = node.listed_attrs()
+            if attrs.size_bytes is None or attrs.attr_ttl_s != FOREVER_S:
+                return None
         inode.told_size_bytes = attrs.size_bytes
         return attrs
 
@@ -178,7 +224,9 @@ class FileSystem:
         attrs = self.getattr_now(ino)
         if attrs is None:
             inode = self._inode(ino)
-            attrs = await self._node(ino, inode).attrs()
+            node = self._node(ino, inode)
+            attrs = await node.attrs()
+            self._keep(node, attrs)
             inode.told_size_bytes = attrs.size_bytes
         return attrs
 
@@ -256,6 +304,19 @@ class FileSystem:
             raise IsADirectory("a directory is not read as a file")
         self._ahead.opened(node)
         handle = await node.open()
+        _put(self._nodes, ino, node)
+        return self._opened(ino, inode, handle)
+
+    def open_now(self, ino: int) -> Opened | None:
+        """Return what `open` would if that needs no waiting, else None; raises `Stale`."""
+        node = self._nodes.get(ino)
+        if not isinstance(node, File):
+            return None
+        inode = self._inode(ino)
+        handle = node.open_now() if node.packed == inode.packed else None
+        return None if handle is None else self._opened(ino, inode, handle)
+
+    def _opened(self, ino: int, inode: Inode, handle: Handle) -> Opened:
         fh = next(self._next_fh)
         self._files[fh] = _OpenFile(ino, inode, handle)
         opened = Opened(
@@ -332,7 +393,20 @@ class FileSystem:
         """Make the node of an inode that the kernel knows."""
         if ino == ROOT_INO:
             return self._root
-        return restored(self.estate, ino, (inode or self._inode(ino)).packed)
+        packed = (inode or self._inode(ino)).packed
+        node = self._nodes.get(ino)
+        return node if node and node.packed == packed else restored(self.estate, ino, packed)
+
+    def _keep(self, node: Node, attrs: Attrs) -> Node:
+        """Keep a node whose attributes have just been had; return the one that is kept."""
+        kept = self._nodes.get(node.ino)
+        if kept is None or kept.packed != node.packed:
+            kept = node
+            _put(self._nodes, node.ino, node)
+        good = attrs.size_bytes is not None and attrs.ino == node.ino
+        revision, until_s = self.estate.catalog.revision.number, node.good_until_s()
+        kept.answer = Answer(revision, until_s, attrs) if good else None
+        return kept
 
     def _settle(self, node: Node) -> None:
         """Give a node another number where one that collides with it was looked up meanwhile."""
@@ -361,6 +435,13 @@ async def _alone() -> AsyncIterator[trio.Nursery]:
     else:
         return
     raise error
+
+
+def _put(kept: dict[K, V], key: K, value: V) -> None:
+    """Keep a value, and let go of the one kept first where there are too many."""
+    kept[key] = value
+    if len(kept) > _MAX_NODES:
+        del kept[next(iter(kept))]
 
 
 def _text(name: bytes) -> str:

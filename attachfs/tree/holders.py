@@ -1,6 +1,7 @@
 """The directory of an asset or an event: record, attachments, sidecars, checksums."""
 
 from contextlib import suppress
+from math import inf
 from typing import Final
 
 import trio
@@ -42,6 +43,11 @@ class HolderDirectory(Directory):
     def key(self) -> str:
         """What the inode number is a hash of."""
         return f"directory\0{self.place.view.path}\0{self.place.holder.path}"
+
+    def good_until_s(self) -> float:
+        """Return until when the record is believed; of the past it is not told."""
+        past = self.place.past
+        return self.estate.catalog.believed_until_s(self.place.holder) if past is None else -inf
 
     async def attrs(self) -> Attrs:
         """Return the attributes.
@@ -159,6 +165,11 @@ class EventsDirectory(Directory):
         # Without the collection's name in assets/: numbers stay what they were.
         owner = holder.path if holder.public else holder.asset
         return f"directory\0{self.place.view.path}\0{owner}\0{EVENTS}"
+
+    def good_until_s(self) -> float:
+        """Return until when the asset's record is believed; of the past it is not told."""
+        past = self.place.past
+        return self.estate.catalog.believed_until_s(self.place.holder) if past is None else -inf
 
     async def attrs(self) -> Attrs:
         """Return the attributes; exists where the asset's directory does."""

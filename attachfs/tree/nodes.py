@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import ClassVar, Final, NamedTuple, Protocol
 
 from cachetools import LRUCache
@@ -43,13 +44,22 @@ class Estate:
         return self.catalog.metadata_ttl_s
 
 
+class Answer(NamedTuple):
+    """Hold attributes, good until `until_s` by the catalog's clock in one revision of it."""
+
+    revision: int
+    until_s: float
+    attrs: Attrs
+
+
 class Node(ABC):
-    """Stand for one inode. Nodes are light and hold no answers: those live in the catalog.
+    """Stand for one inode. Nodes are light, and what they answer is in the catalog.
 
     They are made when they are needed, from `packed`, which is all that the table of inodes holds.
+    Those looked up last are kept, with their last `answer`, while that is good.
     """
 
-    __slots__ = ("attachment", "estate", "ino", "packed", "place")
+    __slots__ = ("answer", "attachment", "estate", "ino", "packed", "place")
     kind: ClassVar[Kind]
     is_directory: ClassVar[bool] = False
 
@@ -68,6 +78,7 @@ class Node(ABC):
         self.attachment = attachment
         self.packed = packed or pack(self.kind, place.view, place.holder, attachment)
         self.ino = ino or estate.inodes.number(self.key, self.packed)
+        self.answer: Answer | None = None
 
     def renumber(self) -> None:
         """Take the inode number that is free for this node now."""
@@ -81,6 +92,13 @@ class Node(ABC):
     def left_s(self) -> float:
         """Return for how many seconds the kernel may believe the node's name."""
         return self.estate.catalog.record_left_s(self.place.holder)
+
+    def good_until_s(self) -> float:
+        """Return until when `attrs` answers the same without asking, as the catalog tells it.
+
+        `-inf` where that cannot be told.
+        """
+        return -inf
 
     @abstractmethod
     async def attrs(self) -> Attrs:
@@ -164,6 +182,10 @@ class File(Node):
     async def open(self) -> Handle:
         """Return a handle; raises where this path and token may not read it now."""
 
+    def open_now(self) -> Handle | None:
+        """Return what `open` would if that needs no waiting and no error, else None."""
+        return None
+
     async def xattrs(self) -> Mapping[str, bytes]:
         """Return the extended attributes by their full names; raises as `open` does."""
         return {}
@@ -215,6 +237,14 @@ class Directory(Node):
     __slots__ = ()
     is_directory = True
 
+    def names_kept(self, revision: int) -> int | None:
+        """Return in which revision of the catalog alone a name found here stands for its node.
+
+        0 for all of them, None where that cannot be told.
+        """
+        view = self.place.view
+        return None if view.moment else revision if view.by_name else 0
+
     @abstractmethod
     async def find(self, name: str) -> Node:
         """Return the node of that name, which may yet turn out not to exist.
@@ -240,6 +270,10 @@ class FixedDirectory(Directory):
     def left_s(self) -> float:
         """Return the whole lifetime of names."""
         return self.estate.ttl_s
+
+    def good_until_s(self) -> float:
+        """Return the end of time."""
+        return inf
 
     async def attrs(self) -> Attrs:
         """Return the attributes."""
