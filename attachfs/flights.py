@@ -17,7 +17,7 @@ class Flight(Generic[V]):
     __slots__ = ("done", "error", "kept", "scope", "value", "waiters")
 
     def __init__(self) -> None:
-        self.scope = trio.CancelScope()
+        self.scope: trio.CancelScope | None = None  # of work that somebody else's task does
         self.done = trio.Event()
         self.waiters = 0
         self.kept = False
@@ -57,9 +57,31 @@ class Flights(Generic[K, V]):
         finally:
             flight.waiters -= 1
             if not flight.waiters and not flight.kept and not flight.done.is_set():
-                flight.scope.cancel()
+                if flight.scope is not None:
+                    flight.scope.cancel()
                 self._land(key, flight)
         return flight.outcome()
+
+    async def lead(self, key: K, work: Callable[[], Awaitable[V]]) -> V:
+        """Return the outcome of the work under way for `key`, or else do `work` in this task.
+
+        For tasks of the background, which nobody cancels before the end: that of others who wait is
+        then `Closing`. It spares a task and a cancel scope.
+        """
+        if key in self._flights:
+            return await self.join(key, work)
+        flight: Flight[V] = Flight()
+        flight.kept = True
+        self._flights[key] = flight
+        try:
+            flight.value = await work()
+        except Exception as error:
+            flight.error = error
+            raise
+        finally:
+            self._land(key, flight)
+            flight.done.set()
+        return flight.value
 
     def begin(self, key: K, work: Callable[[], Awaitable[V]]) -> Flight[V]:
         """Return the work under way for `key`, or else `work`, started now; it is kept."""
@@ -71,13 +93,20 @@ class Flights(Generic[K, V]):
         flight = self._flights.get(key)
         if flight is None:
             flight = Flight()
-            self._nursery.start_soon(self._fly, key, flight, work)
+            flight.scope = trio.CancelScope()
+            self._nursery.start_soon(self._fly, key, flight, flight.scope, work)
             self._flights[key] = flight  # not before: a nursery that is closed takes no work
         return flight
 
-    async def _fly(self, key: K, flight: Flight[V], work: Callable[[], Awaitable[V]]) -> None:
+    async def _fly(
+        self,
+        key: K,
+        flight: Flight[V],
+        scope: trio.CancelScope,
+        work: Callable[[], Awaitable[V]],
+    ) -> None:
         try:
-            with flight.scope:
+            with scope:
                 try:
                     flight.value = await work()
                 except Exception as error:  # noqa: BLE001 - handed to the waiters, all of it

@@ -415,6 +415,10 @@ class Catalog:
         """
         return await self._infos.get(path)
 
+    async def fetch_info_ahead(self, path: AttachmentPath) -> None:
+        """Ask for the `/info` that somebody will need, by a task of the background."""
+        await self._infos.get(path, ahead=True)
+
     def known_info(self, path: AttachmentPath) -> Info | None:
         """Return `/info` as last seen, without asking."""
         return self._infos.peek(path)
@@ -430,6 +434,13 @@ class Catalog:
         attachment, else by `/info` itself (design section 2, Rights). Raises as `record`.
         """
         return await self._info_by(self.confirmed_record, path)
+
+    def confirmed_info_now(self, path: AttachmentPath) -> Info | None:
+        """Return what `confirmed_info` would if that needs no waiting, else None."""
+        if self._clock.now_s() >= self.confirmed_until_s(path):
+            return None
+        self.lookups.known += 1
+        return self._infos.peek(path)
 
     async def visible_info(self, path: AttachmentPath) -> Info:
         """Return `/info` of an attachment that is there, as far as its record is believed.

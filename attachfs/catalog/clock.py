@@ -16,16 +16,20 @@ class Clock:
     """
 
     def __init__(self) -> None:
-        self._offset_s = time.time() - trio.current_time()
+        self._passed_s = trio.lowlevel.current_clock().current_time
+        self._offset_s = time.time() - self._passed_s()
         self._suspended_s = _suspended_s()
 
     def now_s(self) -> float:
         """Return seconds since 1970 UTC."""
-        more_s = _suspended_s() - self._suspended_s
+        # As `_suspended_s`, which would be another call for each of many.
+        suspended_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        suspended_s -= time.clock_gettime(time.CLOCK_MONOTONIC)
+        more_s = suspended_s - self._suspended_s
         if more_s > _MOMENT_S:
             self._offset_s += more_s
             self._suspended_s += more_s
-        return trio.current_time() + self._offset_s
+        return self._passed_s() + self._offset_s
 
 
 def _suspended_s() -> float:

@@ -73,9 +73,10 @@ class Infos:
         # Who only walks through names need not look for sizes that nobody has asked for.
         self._any = bool(basis.index.keys(INFO, 1))
 
-    async def get(self, path: AttachmentPath) -> Info:
+    async def get(self, path: AttachmentPath, *, ahead: bool = False) -> Info:
         """Return `/info`; says nothing about the right to read."""
-        return await self.memo.get(path, partial(self._ask, path), max_age_s=_scan_ttl_s)
+        ask = partial(self._ask, path)
+        return await self.memo.get(path, ask, max_age_s=_scan_ttl_s, ahead=ahead)
 
     async def confirmed(self, path: AttachmentPath, *, max_age_s: float) -> Info:
         """Return `/info`, answered within `max_age_s` seconds: who may ask for it may read."""

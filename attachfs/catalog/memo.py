@@ -6,7 +6,6 @@ from math import inf
 from typing import Final, Generic, NamedTuple, TypeVar
 
 import trio
-from cachetools import LRUCache
 
 from attachfs.archive.circuit_breaker import CircuitBreaker
 from attachfs.archive.models import LARGE_ANSWER_BYTES
@@ -24,6 +23,7 @@ from attachfs.errors import (
     Unreachable,
 )
 from attachfs.flights import Flights
+from attachfs.recent import Recent
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -113,7 +113,7 @@ class _Refusal(NamedTuple):
 
 
 class Memo(Generic[K, V]):
-    """Keep answers by key in the index, the `max_entries` used last also parsed, in memory.
+    """Keep answers by key in the index, `max_entries` of them also parsed, in memory.
 
     An answer that is renewed with nothing new stays the same object. Refusals (not found, denied)
     are remembered for a while; other failures are not. `on_change(key, old, new)` is told of what
@@ -140,9 +140,9 @@ class Memo(Generic[K, V]):
         self._on_change = on_change
         self._on_first = on_first
         self._attended = attended
-        self._parsed: LRUCache[K, Known[V]] = LRUCache(max_entries)
-        self._refusals: LRUCache[K, _Refusal] = LRUCache(max_entries)
-        self._expired: LRUCache[K, float] = LRUCache(max_entries)
+        self._parsed: Recent[K, Known[V]] = Recent(max_entries)
+        self._refusals: Recent[K, _Refusal] = Recent(max_entries)
+        self._expired: Recent[K, float] = Recent(max_entries, on_evict=self._expire_older)
         self._valid_from_s = -inf
 
     async def get(
@@ -152,13 +152,15 @@ class Memo(Generic[K, V]):
         *,
         max_age_s: Callable[[V], float] | float,
         strict: bool = False,
+        ahead: bool = False,
     ) -> V:
         """Return the answer for `key`, at most `max_age_s` seconds old, else fetch it.
 
         An older answer is served for another `stale_ok_s` seconds where none can be had, and after
         one second where none has come; what comes later is remembered. With `strict`, a slow
         server is waited for and only one out of reach is forgiven. Raises what `fetch` raises. A
-        cancelled caller leaves the fetch to others who wait for it.
+        cancelled caller leaves the fetch to others who wait for it, unless it fetches `ahead`
+        (`Flights.lead`).
         """
         known = self.known(key)
         now_s = self._basis.clock.now_s()
@@ -173,17 +175,17 @@ class Memo(Generic[K, V]):
             raise refused.error.with_traceback(None)
         # Of the future, it is of unknown age.
         if known is None or abs(now_s - known.at_s) >= limit_s + self._basis.stale_ok_s:
-            return await self._flights.join(key, lambda: self._fetch(key, fetch))
+            share = self._flights.lead if ahead else self._flights.join
+            return await share(key, lambda: self._fetch(key, fetch))
         if strict:
             return await self._confirmed(key, fetch, known)
         return await self._renewed(key, fetch, known)
 
     def known(self, key: K) -> Known[V] | None:
         """Return the last answer for `key`, however old, without asking."""
-        try:
-            return self._parsed[key]
-        except KeyError:
-            pass
+        known = self._parsed.get(key)
+        if known is not None:
+            return known
         packed = self._codec.pack(key)
         entry = self._basis.index.get(packed)
         return None if entry is None else self._loaded(key, packed, entry)
@@ -193,10 +195,11 @@ class Memo(Generic[K, V]):
         found: dict[K, V] = {}
         unparsed: dict[bytes, K] = {}
         for key in keys:
-            try:
-                found[key] = self._parsed[key].value
-            except KeyError:
+            known = self._parsed.get(key)
+            if known is None:
                 unparsed[self._codec.pack(key)] = key
+            else:
+                found[key] = known.value
         if unparsed:
             for packed, entry in self._basis.index.get_many(list(unparsed)).items():
                 key = unparsed[packed]
@@ -298,7 +301,7 @@ class Memo(Generic[K, V]):
             self._learner.forget(key)
         known = self.known(key)
         if known is not None:
-            del self._parsed[key]
+            self._parsed.pop(key, None)
             self._basis.index.delete(self._codec.pack(key))
             self._change(key, known.value, None)
 
@@ -322,6 +325,10 @@ class Memo(Generic[K, V]):
         if known is None or not self.is_valid(key, known.at_s):
             return -inf
         return known.at_s + ttl_s if known.at_s <= self._basis.clock.now_s() else -inf
+
+    def _expire_older(self, _key: K, expired_s: float) -> None:
+        """Believe nothing from before a mark that there is no room for."""
+        self._valid_from_s = max(self._valid_from_s, expired_s)
 
     def expire_all(self) -> None:
         """Ask for everything again that can change."""

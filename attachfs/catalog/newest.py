@@ -3,11 +3,10 @@
 import struct
 from typing import Final
 
-from cachetools import LRUCache
-
 from attachfs.archive.identities import Holder
 from attachfs.catalog.keys import NEWEST, newest_key
 from attachfs.catalog.memo import Basis
+from attachfs.recent import Recent
 
 _MAX_ASSETS: Final = 100_000
 _TIME: Final = struct.Struct("<q")
@@ -21,7 +20,7 @@ class NewestEvents:
         self._learner = learner
         self._basis = basis
         self._index = basis.index
-        self._known_ns: LRUCache[str, int] = LRUCache(_MAX_ASSETS)
+        self._known_ns: Recent[str, int] = Recent(_MAX_ASSETS)
         # Who only lists assets need not look for what nobody has told.
         self._any = bool(basis.index.keys(NEWEST, 1))
 

@@ -143,7 +143,7 @@ class Content:
     async def body(self, path: AttachmentPath, expected: Expected, digest: str) -> Body:
         """Return the body with that SHA-256, downloaded by this path if need be."""
         self._ahead.pop(digest, None)
-        return await self._body(path, expected, digest, self._small)
+        return await self._body(path, expected, digest)
 
     async def fetch_ahead(self, path: AttachmentPath, expected: Expected) -> None:
         """Fetch a body that will be asked for; do nothing where that would take too much room.
@@ -158,7 +158,7 @@ class Content:
         if too_large or known or self._ahead.currsize + size_bytes > self._ahead.maxsize:
             return
         self._ahead[digest] = size_bytes
-        body = await self._body(path, expected, digest, self._small_ahead)
+        body = await self._body(path, expected, digest, ahead=True)
         try:
             if isinstance(body, FillingBody):
                 await body.read(max(0, size_bytes - 1), 1)  # once the last byte is there, it is all
@@ -186,8 +186,11 @@ class Content:
         path: AttachmentPath,
         expected: Expected,
         digest: str,
-        slots: trio.CapacityLimiter,
+        *,
+        ahead: bool = False,
     ) -> Body:
+        slots = self._small_ahead if ahead else self._small
+        share = self._flights.lead if ahead else self._flights.join
         # Another length than others declare is found out by a download of its own.
         key = digest, expected.size_bytes, "" if self._fetched is None else path.attachment
         while True:
@@ -207,7 +210,7 @@ class Content:
                 return await self._find(path, expected, digest, slots)
 
             try:
-                return self._readable(path, await self._flights.join(key, find))
+                return self._readable(path, await share(key, find))
             except AttachfsError as error:
                 if mine:
                     self._take_note(path, digest, error)

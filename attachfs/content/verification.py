@@ -32,6 +32,15 @@ class Expected:
         sources = (("record", self.record_sha256), ("info", self.info_sha256))
         return "+".join(name for name, digest in sources if digest) or "nothing"
 
+    @property
+    def is_consistent(self) -> bool:
+        """Whether there is one SHA-256 that the bytes must have."""
+        try:
+            self.digest()
+        except Mismatch:
+            return False
+        return True
+
     def digest(self) -> str:
         """Return the one SHA-256 that the bytes must have.
 

@@ -48,10 +48,10 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Find a name; a name that is not there is answered with a lifetime of its own."""
-        known = self._fs.lookup_now(parent_inode, name)
-        if known is not None:
-            return self._entry(*known)
         try:
+            known = self._fs.lookup_now(parent_inode, name)
+            if known is not None:
+                return self._entry(*known)
             with self._callers.waiting(ctx.pid):
                 attrs = await self._fs.lookup(parent_inode, name)
         except NotFound:

@@ -79,7 +79,6 @@ class _Grant(NamedTuple):
 
     revision: int
     until_s: float
-    path: AttachmentPath
     info: Info
     expected: Expected
     digests: set[str]
@@ -89,11 +88,6 @@ class InfoFile(File):
     """Stand for a file of which `/info` tells all that stat(2) asks; one inode in every view."""
 
     __slots__ = ()
-
-    @property
-    def path(self) -> AttachmentPath:
-        """Which attachment it is of."""
-        return AttachmentPath(self.place.holder, self.attachment)
 
     @classmethod
     def of(cls, estate: Estate, path: AttachmentPath) -> Self:
@@ -136,34 +130,49 @@ class AttachmentFile(InfoFile):
             error = BlockedByScan(f"{self.path.path}: {refusal}")
             self.estate.content.note_failure(self.path, error)
             raise error
-        expected = self.expected(info)
-        handle = AttachmentHandle(self, info, self.estate.content.open(self.path, expected))
-        catalog = self.estate.catalog
-        until_s = catalog.confirmed_until_s(self.path)
-        digests = catalog.digests(self.path, info)
-        self._grant = _Grant(catalog.revision.number, until_s, self.path, info, expected, digests)
-        return handle
+        return self._open(info, self.expected(info))
+
+    @property
+    def was_opened(self) -> bool:
+        """Whether this node has been opened already."""
+        return hasattr(self, "_grant")
 
     def open_now(self) -> AttachmentHandle | None:
-        """Return a handle where the last `open` is no older than the right that it confirmed.
+        """Return a handle where the right is confirmed, and nothing objects, for all that is known.
 
-        What was found bad since then is looked up each time: it may be known to another process.
+        What was found bad meanwhile is looked up each time: it may be known to another process.
         """
-        try:
-            revision, until_s, path, info, expected, digests = self._grant
-        except AttributeError:  # never opened
-            return None
         catalog, policy = self.estate.catalog, self.estate.policy
-        if revision != catalog.revision.number or catalog.now_s() >= until_s:
+        grant = getattr(self, "_grant", None)
+        if grant is None or grant.revision != catalog.revision.number:
+            info = catalog.confirmed_info_now(self.path)
+            if info is None or scan_refusal(self.estate, self.path, info) is not None:
+                return None
+            expected = self.expected(info)
+            return self._open(info, expected) if expected.is_consistent else None
+        if catalog.now_s() >= grant.until_s:
             return None
-        if policy is not ScanPolicy.ALLOW and catalog.is_bad_elsewhere(digests, path):
+        if policy is not ScanPolicy.ALLOW and catalog.is_bad_elsewhere(grant.digests, self.path):
             return None
         catalog.lookups.known += 1
-        return AttachmentHandle(self, info, self.estate.content.open(path, expected))
+        return AttachmentHandle(self, grant.info, self._reader(grant.expected))
+
+    def _open(self, info: Info, expected: Expected) -> AttachmentHandle:
+        """Return a handle, and keep for a while what it took to open."""
+        catalog = self.estate.catalog
+        handle = AttachmentHandle(self, info, self._reader(expected))
+        until_s = catalog.confirmed_until_s(self.path)
+        digests = catalog.digests(self.path, info)
+        self._grant = _Grant(catalog.revision.number, until_s, info, expected, digests)
+        return handle
+
+    def _reader(self, expected: Expected) -> Reader:
+        return self.estate.content.open(self.path, expected)
 
     async def fetch_ahead(self) -> None:
         """Fetch the bytes for whoever opens this next; raises what `open` and reading raise."""
-        info = await self.estate.catalog.confirmed_info(self.path)
+        catalog = self.estate.catalog
+        info = catalog.confirmed_info_now(self.path) or await catalog.confirmed_info(self.path)
         if scan_refusal(self.estate, self.path, info) is None:
             try:
                 await self.estate.content.fetch_ahead(self.path, self.expected(info))
@@ -229,6 +238,11 @@ class SidecarFile(InfoFile):
     async def open(self) -> Handle:
         """Return a handle on the JSON."""
         return BytesHandle((await self.estate.catalog.confirmed_info(self.path)).raw)
+
+    def open_now(self) -> Handle | None:
+        """Return the same where the right is confirmed."""
+        info = self.estate.catalog.confirmed_info_now(self.path)
+        return None if info is None else BytesHandle(info.raw)
 
     def attrs_of(self, info: Info | None) -> Attrs:
         """Return the attributes of the JSON, without a size where it is not known."""

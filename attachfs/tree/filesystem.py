@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from itertools import count
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import trio
 
@@ -21,6 +21,7 @@ from attachfs.errors import (
     Stale,
     XattrUnsupported,
 )
+from attachfs.recent import Recent
 from attachfs.tree.attrs import FOREVER_S, Attrs
 from attachfs.tree.changes import Changes, Kernel
 from attachfs.tree.inodes import ROOT_INO, Inode, InodeTable
@@ -31,9 +32,6 @@ from attachfs.tree.views.root import restored, root_directory
 
 _XATTR_NAMESPACE: Final = "user."
 _MAX_NODES: Final = 8_192
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class Opened(NamedTuple):
@@ -109,8 +107,8 @@ class FileSystem:
         self._changes = Changes(estate, self._root, kernel or _Forgetful())
         # The nodes used last, by inode number, and by directory and name, with `names_kept`: to
         # make them from their bytes took most of a lookup.
-        self._nodes: dict[int, Node] = {}
-        self._children: dict[tuple[int, bytes], tuple[Node, int]] = {}
+        self._nodes: Recent[int, Node] = Recent(_MAX_NODES)
+        self._children: Recent[tuple[int, bytes], tuple[Node, int]] = Recent(_MAX_NODES)
         self._files: dict[int, _OpenFile] = {}
         self._directories: dict[int, _OpenDirectory] = {}
         self._next_fh = count(1)
@@ -167,7 +165,7 @@ class FileSystem:
         """
         child = self._children.get((parent, name))
         if child is None:
-            return None
+            return self._look_up_now(parent, name)
         node, kept = child
         answer, catalog = node.answer, self.estate.catalog
         revision = catalog.revision.number
@@ -184,6 +182,29 @@ class FileSystem:
         catalog.lookups.known += 1
         return attrs, left_s
 
+    def _look_up_now(self, parent: int, name: bytes) -> tuple[Attrs, float] | None:
+        """Do the same for a name that is looked up for the first time."""
+        directory = self._nodes.get(parent)
+        if not isinstance(directory, Directory):
+            return None
+        node = directory.find_now(_text(name))
+        if node is None:
+            return None
+        self._ahead.looked_at(node)
+        left_s = node.good_until_s() - self.estate.catalog.now_s()
+        attrs = node.listed_attrs() if left_s > 0 else None
+        inode = self._inodes.get(node.ino)
+        if (
+            attrs is None
+            or attrs.size_bytes is None
+            or (inode is not None and inode.packed != node.packed)
+        ):
+            return None
+        self._children[parent, name] = self._keep(node, attrs), 0
+        self.looked_up(node, attrs)
+        self.estate.catalog.lookups.known += 1
+        return attrs, left_s
+
     async def lookup(self, parent: int, name: bytes) -> Attrs:
         """Return the attributes of a name, its lookup counted; raises `NotFound`."""
         directory = self._directory(parent)
@@ -195,7 +216,7 @@ class FileSystem:
         node = self._keep(node, attrs)
         names_kept = directory.names_kept(self.estate.catalog.revision.number)
         if names_kept is not None:
-            _put(self._children, (parent, name), (node, names_kept))
+            self._children[parent, name] = node, names_kept
         if attrs.ino != node.ino or left_s < attrs.entry_ttl_s:
             attrs = attrs._replace(ino=node.ino, entry_ttl_s=min(left_s, attrs.entry_ttl_s))
         self.looked_up(node, attrs)
@@ -304,17 +325,22 @@ class FileSystem:
             raise IsADirectory("a directory is not read as a file")
         self._ahead.opened(node)
         handle = await node.open()
-        _put(self._nodes, ino, node)
+        self._nodes[ino] = node
         return self._opened(ino, inode, handle)
 
     def open_now(self, ino: int) -> Opened | None:
         """Return what `open` would if that needs no waiting, else None; raises `Stale`."""
-        node = self._nodes.get(ino)
+        inode = self._inode(ino)
+        node = self._node(ino, inode)
         if not isinstance(node, File):
             return None
-        inode = self._inode(ino)
-        handle = node.open_now() if node.packed == inode.packed else None
-        return None if handle is None else self._opened(ino, inode, handle)
+        was_opened, handle = node.was_opened, node.open_now()
+        if handle is None:
+            return None
+        if not was_opened:
+            self._nodes[ino] = node
+            self._ahead.opened(node)
+        return self._opened(ino, inode, handle)
 
     def _opened(self, ino: int, inode: Inode, handle: Handle) -> Opened:
         fh = next(self._next_fh)
@@ -402,7 +428,7 @@ class FileSystem:
         kept = self._nodes.get(node.ino)
         if kept is None or kept.packed != node.packed:
             kept = node
-            _put(self._nodes, node.ino, node)
+            self._nodes[node.ino] = node
         good = attrs.size_bytes is not None and attrs.ino == node.ino
         revision, until_s = self.estate.catalog.revision.number, node.good_until_s()
         kept.answer = Answer(revision, until_s, attrs) if good else None
@@ -435,13 +461,6 @@ async def _alone() -> AsyncIterator[trio.Nursery]:
     else:
         return
     raise error
-
-
-def _put(kept: dict[K, V], key: K, value: V) -> None:
-    """Keep a value, and let go of the one kept first where there are too many."""
-    kept[key] = value
-    if len(kept) > _MAX_NODES:
-        del kept[next(iter(kept))]
 
 
 def _text(name: bytes) -> str:

@@ -72,16 +72,26 @@ class HolderDirectory(Directory):
             size_bytes=None if unknown else 0, mtime_ns=holder_mtime_ns(self.estate, self.place)
         )
 
-    async def find(self, name: str) -> Node:
-        """Return the node of that name; attachments need not be listed to be readable."""
+    def find_now(self, name: str) -> Node | None:
+        """Return what is always there, and attachments, which need not be listed to be readable."""
         fixed = self._fixed(name)
-        if fixed is not None:
+        if fixed is not None or self.place.view.by_name or self.place.past is not None:
             return fixed
         stem = name.removesuffix(SIDECAR_SUFFIX)
-        attachment = await self._attachment(stem)
+        return self._file(name, stem) if is_uuid(stem) else None
+
+    async def find(self, name: str) -> Node:
+        """Return the node of that name."""
+        found = self.find_now(name)
+        if found is not None:
+            return found
+        attachment = await self._attachment(name.removesuffix(SIDECAR_SUFFIX))
         if attachment is None:
             raise NotFound(f"{self.place.holder.path} has nothing called {name!r}")
-        kind = AttachmentFile if stem == name else SidecarFile
+        return self._file(name, attachment)
+
+    def _file(self, name: str, attachment: str) -> Node:
+        kind = SidecarFile if name.endswith(SIDECAR_SUFFIX) else AttachmentFile
         return kind(self.estate, everywhere(self.place.holder), attachment)
 
     async def entries(self) -> Entries:
@@ -138,11 +148,8 @@ class HolderDirectory(Directory):
 
         In by-name/, the record knows; as-of a time, what was attached later was not there.
         """
-        if not self.place.view.by_name:
-            if not is_uuid(name):
-                return None
-            if self.place.past is None:
-                return name
+        if not self.place.view.by_name and not is_uuid(name):
+            return None
         record = await self.place.record(self.estate.catalog)
         known = self.estate.named.get(self.place)
         if known is None or known[0] is not record:
@@ -180,6 +187,12 @@ class EventsDirectory(Directory):
     def listed_attrs(self) -> Attrs:
         """Return the attributes as far as they are known."""
         return self._attrs(mtime_ns=holder_mtime_ns(self.estate, self.place))
+
+    def find_now(self, name: str) -> Node | None:
+        """Return the directory of an event by its UUID, as of today."""
+        view = self.place.view
+        is_told = not view.by_name and view.time is None and is_uuid(name)
+        return self._event(name) if is_told else None
 
     async def find(self, name: str) -> Node:
         """Return the directory of the event of that name."""

@@ -1,6 +1,6 @@
 """What every file and directory of the tree can be asked."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -9,6 +9,7 @@ from typing import ClassVar, Final, NamedTuple, Protocol
 from cachetools import LRUCache
 
 from attachfs.archive.endpoints import ScanPolicy
+from attachfs.archive.identities import AttachmentPath
 from attachfs.archive.models import Record
 from attachfs.catalog.catalog import Catalog
 from attachfs.content.content import Content
@@ -52,14 +53,14 @@ class Answer(NamedTuple):
     attrs: Attrs
 
 
-class Node(ABC):
+class Node:
     """Stand for one inode. Nodes are light, and what they answer is in the catalog.
 
     They are made when they are needed, from `packed`, which is all that the table of inodes holds.
     Those looked up last are kept, with their last `answer`, while that is good.
     """
 
-    __slots__ = ("answer", "attachment", "estate", "ino", "packed", "place")
+    __slots__ = ("answer", "attachment", "estate", "ino", "packed", "path", "place")
     kind: ClassVar[Kind]
     is_directory: ClassVar[bool] = False
 
@@ -76,6 +77,8 @@ class Node(ABC):
         self.estate = estate
         self.place = place
         self.attachment = attachment
+        if attachment:
+            self.path = AttachmentPath(place.holder, attachment)
         self.packed = packed or pack(self.kind, place.view, place.holder, attachment)
         self.ino = ino or estate.inodes.number(self.key, self.packed)
         self.answer: Answer | None = None
@@ -182,6 +185,11 @@ class File(Node):
     async def open(self) -> Handle:
         """Return a handle; raises where this path and token may not read it now."""
 
+    @property
+    def was_opened(self) -> bool:
+        """Whether this node has been opened already."""
+        return False
+
     def open_now(self) -> Handle | None:
         """Return what `open` would if that needs no waiting and no error, else None."""
         return None
@@ -244,6 +252,10 @@ class Directory(Node):
         """
         view = self.place.view
         return None if view.moment else revision if view.by_name else 0
+
+    def find_now(self, _name: str) -> Node | None:
+        """Return what `find` would if the name alone tells it, else None."""
+        return None
 
     @abstractmethod
     async def find(self, name: str) -> Node:

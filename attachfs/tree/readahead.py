@@ -81,7 +81,7 @@ class ReadAhead:
 
     async def _fetch_info(self, path: AttachmentPath) -> None:
         with suppress(AttachfsError):
-            await self._estate.catalog.visible_info(path)
+            await self._estate.catalog.fetch_info_ahead(path)
 
     async def _fetch_body(self, path: AttachmentPath) -> None:
         with suppress(AttachfsError):

@@ -18,25 +18,25 @@ VIEW = "folders"
 class Folder(FixedDirectory):
     """Hold nodes by name."""
 
-    __slots__ = ("inside", "path")
+    __slots__ = ("inside", "where")
     kind = Kind.VIEW
 
-    def __init__(self, estate: Estate, path: str) -> None:
-        self.path = path
+    def __init__(self, estate: Estate, where: str) -> None:
+        self.where = where
         self.inside: dict[str, Node] = {}
         super().__init__(estate, Place(View(), Holder("")), packed=self.key.encode())
 
     @property
     def key(self) -> str:
         """What the inode number is a hash of."""
-        return f"folder\0{self.path}"
+        return f"folder\0{self.where}"
 
     async def find(self, name: str) -> Node:
         """Return the node of that name."""
         try:
             return self.inside[name]
         except KeyError:
-            raise NotFound(f"{self.path} holds no {name!r}") from None
+            raise NotFound(f"{self.where} holds no {name!r}") from None
 
     async def entries(self) -> Entries:
         """Return all nodes, as they came."""
@@ -88,6 +88,6 @@ class StagedFileSystem(ArchivistFileSystem):
     def _folder(self, path: str) -> Folder:
         found: Any = self.portal.call(partial(self.portal.fs.find, VIEW))
         for part in parts_of(path)[1:]:
-            found = found.inside.setdefault(part, Folder(found.estate, f"{found.path}/{part}"))
+            found = found.inside.setdefault(part, Folder(found.estate, f"{found.where}/{part}"))
         assert isinstance(found, Folder)
         return found

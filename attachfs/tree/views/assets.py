@@ -17,11 +17,16 @@ class AssetsDirectory(ViewDirectory):
 
     __slots__ = ()
 
-    async def find(self, name: str) -> Node:
+    def find_now(self, name: str) -> Node | None:
         """Return the directory of the asset with that UUID."""
-        if not is_uuid(name):
+        return self.asset(name) if is_uuid(name) else None
+
+    async def find(self, name: str) -> Node:
+        """Return the same; raises `NotFound`."""
+        found = self.find_now(name)
+        if found is None:
             raise NotFound(f"{name!r} is no asset's UUID")
-        return self.asset(name)
+        return found
 
     async def entries(self) -> Entries:
         """Return the assets; raises `Denied` where the token may not list them."""
