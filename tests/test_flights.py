@@ -1,7 +1,7 @@
 """Work that is shared by all who ask for it meanwhile."""
 
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 import pytest
@@ -206,6 +206,57 @@ async def test_kept_work_that_nobody_waits_for_ends_in_silence(
     work.go.set()
     await wait_all_tasks_blocked()
     assert flights._flights == {}
+
+
+async def test_work_that_a_task_leads_serves_all_who_ask_meanwhile(
+    flights: Flights[str, str],
+) -> None:
+    """It goes on when they leave; its error is theirs, too."""
+    for work in (_Work(), _Work(error=NotFound("gone"))):
+        got = list[object]()
+
+        async def ask(share: Callable[[str, _Work], Awaitable[str]], work: _Work = work) -> None:
+            try:
+                got.append(await share("key", work))  # noqa: B023 - it is this one's
+            except NotFound as error:
+                got.append(str(error))  # noqa: B023
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, flights.lead)
+            await wait_all_tasks_blocked()
+            with trio.move_on_after(0):
+                await flights.join("key", _Work())
+            nursery.start_soon(ask, flights.join)
+            nursery.start_soon(ask, flights.lead)
+            await wait_all_tasks_blocked()
+            work.go.set()
+        assert (work.started, work.cancelled) == (1, 0)
+        assert got == ["gone" if work.error else "value"] * 3
+
+
+async def test_a_leader_that_is_cancelled_leaves_nobody_waiting(
+    flights: Flights[str, str],
+) -> None:
+    """They are told that the work was given up."""
+    told: list[Closing] = []
+
+    async def join() -> None:
+        try:
+            await flights.join("key", _Work())
+        except Closing as error:
+            told.append(error)
+
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            nursery.start_soon(join)
+            nursery.start_soon(_cancelled_soon, scope)
+            await flights.lead("key", _Work())
+    assert len(told) == 1
+
+
+async def _cancelled_soon(scope: trio.CancelScope) -> None:
+    await wait_all_tasks_blocked()
+    scope.cancel()
 
 
 async def test_work_that_is_slow_to_end_does_not_disturb_its_successor(

@@ -32,6 +32,8 @@ class BadDigests:
         self._paths: dict[str, set[str]] = {}  # and the other way round
         self._entries = 0
         self._holders: Counter[Holder] = Counter()
+        self._stamp: object = None
+        self._looked_up: set[str] = set()  # since the index was as `_stamp` has it
         self._is_shared = index.persistent and not apart
         if not apart:
             self._load()
@@ -80,9 +82,17 @@ class BadDigests:
 
     def _look_up(self, digest: str) -> None:
         """Remember what other processes have written of a digest."""
+        stamp = self._index.stamp()
+        if stamp != self._stamp or len(self._looked_up) > _MAX_ENTRIES:
+            self._stamp = stamp
+            self._looked_up.clear()
+        elif digest in self._looked_up:
+            return
         prefix = bad_key(digest, "")
         for key in self._index.written(prefix, _MAX_PATHS):
             self._remember(key[len(prefix) :].decode(errors="replace"), digest)
+        if stamp is not None:
+            self._looked_up.add(digest)
 
     def _add(self, path: str, digests: Iterable[str]) -> None:
         now_s = self._clock.now_s()

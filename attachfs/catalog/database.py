@@ -12,7 +12,8 @@ import structlog
 
 from attachfs.files import lock, require_regular
 
-SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
+_LOG_SUFFIX: Final = "-wal"
+SUFFIXES: Final = ("", _LOG_SUFFIX, "-shm", "-journal")
 _FORMAT: Final = 2  # PRAGMA user_version
 # A table with row ids: values of 1.2 KB in WITHOUT ROWID overflow into pages of their own. 100,000
 # of them took 5.2 s and 469 MB instead of 0.9 s and 142 MB, a point read 27 us instead of 9 us.
@@ -38,13 +39,14 @@ _log = structlog.get_logger(__name__)
 class Database(NamedTuple):
     """Hold the connections; in memory (`path` None) they are one.
 
-    `identity` is the device and inode of the file.
+    `identity` is the device and inode of the file, `log` the path of its log (WAL).
     """
 
     path: Path | None
     reader: sqlite3.Connection
     writer: sqlite3.Connection
     identity: tuple[int, int] | None = None
+    log: str | None = None
 
     def close(self) -> None:
         """Close both."""
@@ -125,7 +127,7 @@ def _open_file(path: Path) -> Database:
         reader.execute("PRAGMA busy_timeout=0")
         writer.execute(f"PRAGMA busy_timeout={_BUSY_S * 1000:.0f}")
         on_failure.pop_all()
-    return Database(path, reader, writer, _identity(path))
+    return Database(path, reader, writer, _identity(path), f"{path}{_LOG_SUFFIX}")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

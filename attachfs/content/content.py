@@ -122,10 +122,13 @@ class Content:
         """How many bytes the store holds at most; 0 where there is none."""
         return self._levels.max_bytes
 
-    def open(self, path: AttachmentPath, expected: Expected) -> Reader:
-        """Return a reader; raises `Mismatch` where the declarations alone rule the bytes out."""
+    def open(self, path: AttachmentPath, expected: Expected, *, digest: str = "") -> Reader:
+        """Return a reader; raises `Mismatch` where the declarations alone rule the bytes out.
+
+        The `digest` that they agree on is taken from who knows it.
+        """
         try:
-            return Reader(self, path, expected, expected.digest())
+            return Reader(self, path, expected, digest or expected.digest())
         except AttachfsError as error:
             self.note_failure(path, error)
             raise

@@ -81,6 +81,7 @@ class _Grant(NamedTuple):
     until_s: float
     info: Info
     expected: Expected
+    digest: str
     digests: set[str]
 
 
@@ -155,19 +156,19 @@ class AttachmentFile(InfoFile):
         if policy is not ScanPolicy.ALLOW and catalog.is_bad_elsewhere(grant.digests, self.path):
             return None
         catalog.lookups.known += 1
-        return AttachmentHandle(self, grant.info, self._reader(grant.expected))
+        reader = self.estate.content.open(self.path, grant.expected, digest=grant.digest)
+        return AttachmentHandle(self, grant.info, reader)
 
     def _open(self, info: Info, expected: Expected) -> AttachmentHandle:
         """Return a handle, and keep for a while what it took to open."""
         catalog = self.estate.catalog
-        handle = AttachmentHandle(self, info, self._reader(expected))
+        reader = self.estate.content.open(self.path, expected)
         until_s = catalog.confirmed_until_s(self.path)
         digests = catalog.digests(self.path, info)
-        self._grant = _Grant(catalog.revision.number, until_s, info, expected, digests)
-        return handle
-
-    def _reader(self, expected: Expected) -> Reader:
-        return self.estate.content.open(self.path, expected)
+        self._grant = _Grant(
+            catalog.revision.number, until_s, info, expected, reader.digest, digests
+        )
+        return AttachmentHandle(self, info, reader)
 
     async def fetch_ahead(self) -> None:
         """Fetch the bytes for whoever opens this next; raises what `open` and reading raise."""

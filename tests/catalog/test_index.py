@@ -678,3 +678,28 @@ async def test_a_writer_that_is_stopped_means_memory_before_too_much_is_pending(
             await index.settle()
         assert not index.persistent
         assert index.get(b"39") == (bytes(_MIB), 1.0)
+
+
+async def test_a_stamp_tells_whether_anybody_has_written(
+    path: Path, opened: Callable[[Path | None], Index]
+) -> None:
+    """It is the same while nobody does, and says nothing for a moment after."""
+    ours, theirs = opened(path), opened(path)
+    log = Path(f"{path}-wal")
+    assert ours.stamp() is None  # it has just been made
+    _age(log)
+    before = ours.stamp()
+    assert before is not None
+    assert ours.stamp() == before
+    theirs.put(b"key", b"value", 1.0)
+    await theirs.settle()
+    assert ours.stamp() is None
+    _age(log)
+    assert ours.stamp() not in (None, before)
+    assert opened(None).stamp() is None
+
+
+def _age(path: Path) -> None:
+    """Have a file be a second older."""
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 10**9))

@@ -1,5 +1,7 @@
 """Answers remembered for a while, refusals for a shorter one."""
 
+from math import inf
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -252,3 +254,59 @@ async def test_what_takes_long_to_parse_is_parsed_once_and_not_kept_in_the_index
     memo.update(memo.compare([("other", large.encode())]), clock.now_s())
     assert memo.peek("other") is None
     assert max(loaded, default=0) <= LARGE_ANSWER_BYTES
+
+
+async def test_more_marks_to_ask_again_than_there_is_room_for_are_heeded(
+    nursery: trio.Nursery, clock: Clock, autojump_clock: MockClock
+) -> None:
+    """What the oldest said, everything of that time is asked for again."""
+    memo = Memo(basis(nursery, clock=clock), TEXT, max_entries=3)
+    sources = {key: Source() for key in "abcdefgh"}
+    for key, source in sources.items():
+        await memo.get(key, source, max_age_s=60)
+    autojump_clock.jump(1)
+    for key in sources:
+        memo.expire(key)
+    for key, source in sources.items():
+        assert await memo.get(key, source, max_age_s=60) == "value 2", key
+
+
+async def test_until_when_an_answer_is_believed_is_told(
+    memo: Memo[str, str], clock: Clock, autojump_clock: MockClock
+) -> None:
+    """Of what is not known, or is to be asked for again, it is not."""
+    assert memo.until_s("key", 60) == -inf
+    asked_s = clock.now_s()
+    await memo.get("key", Source(), max_age_s=60)
+    assert memo.until_s("key", 60) == pytest.approx(asked_s + 60)
+    autojump_clock.jump(1)
+    memo.expire("key")
+    assert memo.until_s("key", 60) == -inf
+
+
+async def test_each_change_of_what_is_known_is_another_revision(
+    nursery: trio.Nursery, clock: Clock
+) -> None:
+    """What is learnt for the first time, or says nothing new, is none."""
+    ground = basis(nursery, clock=clock)
+    memo = Memo(ground, TEXT, max_entries=3)
+    seen = [ground.revision.number]
+
+    def changed() -> bool:
+        seen.append(ground.revision.number)
+        return seen[-1] != seen[-2]
+
+    memo.put("key", "value", 1.0)
+    assert not changed()
+    memo.put("key", "value", 2.0)
+    assert not changed()
+    memo.put("key", "other", 3.0)
+    assert changed()
+    memo.expire("key")
+    assert changed()
+    memo.expire_all()
+    assert changed()
+    memo.forget("key")
+    assert changed()
+    memo.forget("key")
+    assert not changed()
