@@ -34,14 +34,15 @@ def descriptor_limit() -> int:
     return _DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
-def forbid_core_dumps() -> None:
+def forbid_core_dumps(*, for_good: bool = True) -> None:
     """Leave no copy of the memory, which holds the token, behind a crash.
 
-    A limit of 1 forbids those that are piped to a program too, where 0 does not (core(5)).
+    Unless that is `for_good`, the process may allow them again. A limit of 1 forbids those that
+    are piped to a program too, where 0 does not (core(5)).
     """
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     limit = 0 if hard == 0 else 1
-    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit if for_good else hard))
 
 
 def share_heap() -> None:

@@ -120,20 +120,42 @@ class _Portals:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._portals: dict[Hashable, Portal] = {}
+        self._places: dict[Hashable, _Place] = {}
 
     def get(self, key: Hashable, settings: Callable[[], Settings]) -> Portal:
         with self._lock:
-            portal = self._portals.get(key)
-            if portal is None or not portal.is_open:
-                portal = self._portals[key] = Portal(settings())
-            return portal
+            place = self._places.setdefault(key, _Place())
+        return place.portal(settings)
 
     def close(self) -> None:
         with self._lock:
-            for portal in self._portals.values():
-                portal.close()
-            self._portals.clear()
+            places = list(self._places.values())
+            self._places.clear()
+        for place in places:
+            place.close()
+
+
+class _Place:
+    """Hold the portal of one key; one that takes long to open holds up nobody of another."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._portal: Portal | None = None
+        self._is_closed = False
+
+    def portal(self, settings: Callable[[], Settings]) -> Portal:
+        with self._lock:
+            if self._is_closed:
+                raise _closed()
+            if self._portal is None or not self._portal.is_open:
+                self._portal = Portal(settings())
+            return self._portal
+
+    def close(self) -> None:
+        self._is_closed = True
+        # The process ends: it does not wait for what is being opened in a thread that ends with it.
+        if self._portal is not None:
+            self._portal.close()
 
 
 _PORTALS = _Portals()

@@ -76,6 +76,14 @@ class Uuids(Sequence[str]):
                 return at // UUID_BYTES
         return None
 
+    def beginning_with(self, digits: str) -> list[str]:
+        """Return those that begin with these digits, an even number, in order."""
+        packed, at, found = bytes.fromhex(digits), -1, list[str]()
+        while (at := self._packed.find(packed, at + 1)) >= 0:
+            if at % UUID_BYTES == 0:
+                found.append(self[at // UUID_BYTES])
+        return found
+
     def packed_from(self, place: int) -> Iterator[bytes]:
         """Return the 16 bytes of each from a place on."""
         for at in range(place * UUID_BYTES, len(self._packed), UUID_BYTES):

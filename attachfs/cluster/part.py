@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -39,7 +40,8 @@ class Order:
     """Hold what all parts of a run have in common; pickled, it has no secret.
 
     `run` names it. Of each worker, `jobs` attachments are under way, and `leases` workers at once.
-    With `own_cache`, each worker has the cache directory of its machine; with `refetch`, none.
+    With `own_cache`, each worker has the cache directory of its machine; with `refetch`, none. A
+    worker that is `borrowed` does other work, too, and is left as it was.
     """
 
     run: str
@@ -49,6 +51,7 @@ class Order:
     leases: int
     own_cache: bool
     refetch: bool
+    borrowed: bool
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
@@ -95,18 +98,51 @@ async def end(run: str) -> None:
     logs.tell_no_more(run)
 
 
+class _Tuned:
+    """Have this process as a part needs it, as long as one is open; then as it was before."""
+
+    def __init__(self) -> None:
+        self._opened = 0
+        self._before = ExitStack()
+
+    def __enter__(self) -> None:
+        self._opened += 1
+        if self._opened > 1:
+            return
+        for limit in (resource.RLIMIT_CORE, resource.RLIMIT_NOFILE):
+            self._before.callback(_set_soft_limit, limit, resource.getrlimit(limit)[0])
+        self._before.callback(sys.setswitchinterval, sys.getswitchinterval())
+        forbid_core_dumps(for_good=False)
+        raise_descriptor_limit()
+        # The archive's thread waited 5 ms for Dask's, several times an attachment: a fifth of all.
+        sys.setswitchinterval(_SWITCH_S)
+
+    def __exit__(self, *_: object) -> None:
+        self._opened -= 1
+        if not self._opened:
+            self._before.close()
+
+
+def _set_soft_limit(limit: int, soft: int) -> None:
+    """Set what may be set again: a hard limit can only be lowered."""
+    _, hard = resource.getrlimit(limit)
+    is_less = hard != resource.RLIM_INFINITY and not 0 <= soft <= hard
+    resource.setrlimit(limit, (hard if is_less else soft, hard))
+
+
+_TUNED: Final = _Tuned()
+
+
 class _Open:
     """Hold an archive that is open for a run: `parts` are under way, the last until `used_s`."""
 
     def __init__(self, order: Order) -> None:
         self.parts = 0
         self.used_s = time.monotonic()
-        forbid_core_dumps()
-        raise_descriptor_limit()
-        share_heap()
-        # The archive's thread waited 5 ms for Dask's, several times an attachment: a fifth of all.
-        sys.setswitchinterval(_SWITCH_S)
+        if not order.borrowed:  # it cannot be taken back
+            share_heap()
         with ExitStack() as stack:
+            stack.enter_context(_TUNED)
             settings = replace(order.settings, max_requests=2 * order.jobs)
             if order.own_cache:
                 cache_dir = platformdirs.user_cache_path("attachfs").absolute()

@@ -64,6 +64,7 @@ def run(
                 leases=max(1, crew.most_jobs // crew.jobs),
                 own_cache=own_cache,
                 refetch=refetch,
+                borrowed=crew.scheduler is not None,
             )
             logs.relay(client, name)
             slowing.relay(client, name, partial(part.heed, name))

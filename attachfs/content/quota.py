@@ -66,8 +66,14 @@ class Quota:
             _write(ledger, used_bytes)
         return used_bytes
 
+    def require(self, size_bytes: int) -> None:
+        """Raise `OSError` (ENOSPC) where so much has no room even with everything evicted."""
+        missing_bytes = self._missing_free_bytes(size_bytes)
+        if missing_bytes > 0 and missing_bytes > self._counted_bytes():
+            raise OSError(errno.ENOSPC, "the disk of the cache is almost full")
+
     def reserve(self, size_bytes: int) -> None:
-        """Make room for a draft of `size_bytes`, which is there already, evicting the oldest.
+        """Make room for `size_bytes` more of a draft, which are there already, evicting the oldest.
 
         An object larger than all of the bound evicts everything and is let in. Raises `OSError`
         (ENOSPC) where even then too little of the disk would be left free.

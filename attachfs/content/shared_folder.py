@@ -51,11 +51,10 @@ class SharedFolder:
             raise UsageError(f"--shared-store {url}: {error}") from error
 
     def get(self, digest: str, size_bytes: int) -> bytes:
-        """Return a small object; raises `Poisoned` where it has another length."""
+        """Return a small object; raises `Unkept` where it has another length."""
         path = self._path(digest)
         # Asked for before: servers differ over ranges that an object does not have.
-        if self._fs.info(path)["size"] != size_bytes:
-            raise Poisoned(f"{path} has not the length of what it is named after")
+        self._require_length(path, size_bytes)
         data: bytes = self._fs.cat_file(path, start=0, end=size_bytes)
         return data
 
@@ -67,7 +66,9 @@ class SharedFolder:
         `on_chunk` takes how many bytes have come; what it raises ends this. Raises `Poisoned` and
         `Unkept` as well.
         """
-        with self._fs.open(self._path(digest), "rb") as file:
+        path = self._path(digest)
+        self._require_length(path, size_bytes)
+        with self._fs.open(path, "rb") as file:
             kept = _Kept(store, size_bytes)
             try:
                 while chunk := file.read(_CHUNK_BYTES):
@@ -99,6 +100,16 @@ class SharedFolder:
                 with suppress(OSError):
                     self._fs.rm_file(target)
             raise
+
+    def _require_length(self, path: str, size_bytes: int) -> None:
+        """Raise `Unkept` where an object has another length than was declared.
+
+        One of the two is wrong. Where it is the object's, it is written again once the body has
+        come from the archive, because its length is not the same (`put`).
+        """
+        own_bytes = self._fs.info(path)["size"]
+        if own_bytes != size_bytes:
+            raise Unkept(f"{path} has {own_bytes} bytes, and {size_bytes} are declared")
 
     def _path(self, digest: str) -> str:
         return f"{self._root}/sha256/{digest[:2]}/{digest[2:]}"

@@ -7,7 +7,6 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -20,16 +19,19 @@ from attachfs.content.descriptor import Descriptor
 from attachfs.content.quota import Quota
 from attachfs.content.sinks import write_all
 from attachfs.content.stored import (
+    PIECE_BYTES,
     Damaged,
     RunningDigest,
     Signature,
     StoredBody,
+    is_of_another_size,
     signature_of,
     trailer_size,
 )
 from attachfs.content.stored_files import orphaned, take_lock
 from attachfs.files import open_regular
 
+_STEP_BYTES: Final = 64 * 1024 * 1024  # for which a draft asks for room at a time
 _MAX_VERIFIED: Final = 100_000
 # An object's time of last use is written at most this often: writing it costs the other mounts
 # that share the store their verification.
@@ -42,18 +44,36 @@ _log = structlog.get_logger(__name__)
 class Draft:
     """Take the bytes of one body until it is known whether they are the right ones.
 
-    Must be ended by `keep` or `drop`. All methods block.
+    Must be ended by `keep` or `drop`. All methods block. Room is made as the bytes come: a size
+    that is declared and never comes evicts little.
     """
 
-    def __init__(self, path: Path, descriptor: int, on_drop: Callable[[], None]) -> None:
+    def __init__(self, path: Path, descriptor: int, quota: Quota, max_bytes: int) -> None:
+        """Take what the body and its trailer will have, `max_bytes`."""
         self._path = path
-        self._on_drop = on_drop
+        self._quota = quota
+        self._max_bytes = max_bytes
+        self._reserved_bytes = 0
         self.descriptor = descriptor
         self._owner = Descriptor(descriptor)
 
+    def begin(self) -> None:
+        """Make room for the first bytes; raises `OSError` where there never is room for all."""
+        self._quota.require(self._max_bytes)
+        self._reserve(0)
+
     def write(self, chunk: bytes | memoryview, offset: int) -> None:
         """Write all of a chunk at `offset` bytes; raises `OSError`."""
+        end_bytes = offset + len(chunk)
+        if end_bytes > self._reserved_bytes:
+            self._reserve(end_bytes)
         write_all(self.descriptor, chunk, offset)
+
+    def _reserve(self, end_bytes: int) -> None:
+        reserved_bytes = max(end_bytes, min(end_bytes + _STEP_BYTES, self._max_bytes))
+        os.ftruncate(self.descriptor, reserved_bytes)
+        self._quota.reserve(reserved_bytes - self._reserved_bytes)
+        self._reserved_bytes = reserved_bytes
 
     def keep(self, path: Path) -> None:
         """Give it its name; raises `OSError`."""
@@ -64,7 +84,7 @@ class Draft:
         """Remove it; its descriptor stays open."""
         with suppress(OSError):
             self._path.unlink()
-            self._on_drop()
+            self._quota.give_back(self._reserved_bytes)
 
 
 class Store:
@@ -127,16 +147,14 @@ class Store:
 
     def create(self, size_bytes: int) -> Draft:
         """Return a draft for a body of `size_bytes`, others evicted for it; raises `OSError`."""
-        reserved_bytes = size_bytes + trailer_size(size_bytes)
         path, descriptor = self._new_file()
+        draft = Draft(path, descriptor, self._quota, size_bytes + trailer_size(size_bytes))
         try:
-            os.ftruncate(descriptor, reserved_bytes)
-            self._quota.reserve(reserved_bytes)
+            draft.begin()
         except OSError:
-            os.close(descriptor)
-            path.unlink(missing_ok=True)
+            draft.drop()
             raise
-        return Draft(path, descriptor, lambda: self._quota.give_back(reserved_bytes))
+        return draft
 
     def keep(self, draft: Draft, digest: RunningDigest) -> StoredBody:
         """Make a verified draft an object; returns its body. Raises `OSError`."""
@@ -159,22 +177,32 @@ class Store:
         except OSError:
             draft.drop()
             raise
+        with self._lock:
+            self._refused.discard(digest)
 
     def get(self, digest: str, size_bytes: int) -> bytes | None:
         """Return a small object whole, verified now; None where there is no good one."""
+        with self._lock:
+            if digest in self._refused:
+                return None
         try:
             with open(open_regular(self._path(digest)), "rb", buffering=0) as file:  # noqa: PTH123
-                data = file.read(size_bytes + 1)
+                data = file.read(PIECE_BYTES + 1)
                 _touch(file.fileno())
         except OSError:
             return None
-        if len(data) == size_bytes and hashlib.sha256(data).hexdigest() == digest:
-            return data
+        if len(data) > PIECE_BYTES:  # what is declared is another size
+            return None
+        if hashlib.sha256(data).hexdigest() == digest:
+            return data if len(data) == size_bytes else None
         self.discard(digest, f"the object {digest} is damaged")
         return None
 
     def find(self, digest: str, size_bytes: int) -> StoredBody | None:
-        """Return the object with that digest, None where there is no whole one of that size."""
+        """Return the object with that digest, None where there is no whole one of that size.
+
+        One that is whole and of another size is left alone: it is the declared size that is wrong.
+        """
         with self._lock:
             body = self._live.get(digest)
             if digest in self._refused:
@@ -189,6 +217,9 @@ class Store:
         try:
             before = signature_of(descriptor)
             _touch(descriptor)
+            if is_of_another_size(descriptor, digest, size_bytes):
+                os.close(descriptor)
+                return None
             body = StoredBody(descriptor, digest, size_bytes, on_verified=self._learn)
         except (Damaged, OSError) as error:
             self.discard(digest, str(error))

@@ -43,6 +43,21 @@ def body_size(file_bytes: int) -> int:
     return file_bytes if file_bytes <= PIECE_BYTES else file_bytes - pieces * _DIGEST_BYTES
 
 
+def is_of_another_size(descriptor: int, digest: str, size_bytes: int) -> bool:
+    """Return whether an object is whole, for all that its trailer tells, and not of `size_bytes`.
+
+    Small ones have none, and are read to know. Raises `OSError`.
+    """
+    file_bytes = os.fstat(descriptor).st_size
+    own_bytes = body_size(file_bytes)
+    if own_bytes == size_bytes or own_bytes + trailer_size(own_bytes) != file_bytes:
+        return False
+    whole = bytes.fromhex(digest)
+    if own_bytes > PIECE_BYTES:
+        return os.pread(descriptor, _DIGEST_BYTES, file_bytes - _DIGEST_BYTES) == whole
+    return hashlib.sha256(os.pread(descriptor, own_bytes, 0)).digest() == whole
+
+
 class RunningDigest:
     """Hash a body as it comes and keep what its trailer is made of."""
 

@@ -19,6 +19,7 @@ from attachfs.tree.filesystem import FileSystem
 
 _WRITE_FLAGS: Final = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_CREAT | os.O_APPEND
 _BLOCK_BYTES: Final = 128 * 1024  # what cp and cat read at a time, as hinted by st_blksize
+_LONGEST_S: Final = 86400.0  # what never changes is told for a day
 _SECTOR_BYTES: Final = 512  # st_blocks counts these (stat(2))
 
 
@@ -189,13 +190,16 @@ class Operations(pyfuse3.Operations):
         entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = attrs.mtime_ns
         size_bytes = attrs.size_bytes
         if size_bytes is None:
+            # The name is believed and its size is not: stat(2) asks for the attributes, which the
+            # kernel does for many at once, where it looks up the names of a directory one by one.
             entry.st_size = entry.st_blocks = 0
-            entry.entry_timeout = entry.attr_timeout = 0
+            entry.entry_timeout = min(attrs.entry_ttl_s, most_s, _LONGEST_S)
+            entry.attr_timeout = 0
         else:
             entry.st_size = size_bytes
             entry.st_blocks = -(-size_bytes // _SECTOR_BYTES)
-            entry.entry_timeout = min(attrs.entry_ttl_s, most_s)
-            entry.attr_timeout = attrs.attr_ttl_s
+            entry.entry_timeout = min(attrs.entry_ttl_s, most_s, _LONGEST_S)
+            entry.attr_timeout = min(attrs.attr_ttl_s, _LONGEST_S)
         return entry
 
 

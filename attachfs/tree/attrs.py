@@ -1,9 +1,10 @@
 """What stat(2) says of an inode, and how long it may be believed."""
 
+from math import inf
 from typing import Final, NamedTuple
 
-# What can never change is told with this lifetime; the kernel forgets it earlier when it has to.
-FOREVER_S: Final = 86400.0
+# The lifetime of what can never change; the kernel forgets it earlier when it has to.
+FOREVER_S: Final = inf
 # Times must not be "now": rsync and backups compare them.
 EPOCH_NS: Final = 0
 

@@ -246,6 +246,7 @@ class FileSystem:
         if attrs is None:
             inode = self._inode(ino)
             node = self._node(ino, inode)
+            self._ahead.looked_at(node)  # a listing may have told its name
             attrs = await node.attrs()
             self._keep(node, attrs)
             inode.told_size_bytes = attrs.size_bytes

@@ -25,7 +25,7 @@ from attachfs.tree.names import (
     SIDECAR_SUFFIX,
     SUMS,
 )
-from attachfs.tree.naming import directory_name, short_id, short_id_of
+from attachfs.tree.naming import directory_name, short_id_of
 from attachfs.tree.nodes import Directory, Entries, Entry, FixedEntries, Node
 from attachfs.tree.places import Kind
 from attachfs.tree.sums import SumsFile
@@ -203,11 +203,11 @@ class EventsDirectory(Directory):
             if self.place.view.time is None or self._is_past(await self._record(event)):
                 return event
         elif (digits := short_id_of(name)) is not None:
-            for uuid in await (await self.estate.catalog.events(self.place.holder)).whole():
-                if short_id(uuid) == digits:
-                    event = self._event(uuid)
-                    if event.place.name(await self._record(event)) == name:
-                        return event
+            listed = await (await self.estate.catalog.events(self.place.holder)).whole()
+            for uuid in listed.beginning_with(digits):
+                event = self._event(uuid)
+                if event.place.name(await self._record(event)) == name:
+                    return event
         raise NotFound(f"{self.place.holder.path} has no event {name!r}")
 
     async def entries(self) -> Entries:

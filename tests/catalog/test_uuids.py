@@ -73,3 +73,15 @@ def test_what_is_no_uuid_is_not_in_it() -> None:
         assert other not in packed
     assert packed != "a1111111-1111-4111-8111-111111111111"
     assert packed != 5
+
+
+def test_those_that_begin_with_some_digits_are_found_in_order() -> None:
+    """Not what looks like them in the middle of another."""
+    digits = "00112233445566778899aabbccddeeff"
+    texts = [f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"]
+    texts += ["99aabbcc-0000-0000-0000-000000000000", "00112233-0000-0000-0000-99aabbccddee"]
+    uuids = Uuids.of(texts)
+    assert uuids.beginning_with("00112233") == [texts[0], texts[2]]
+    assert uuids.beginning_with("001122334455") == [texts[0]]
+    assert uuids.beginning_with("99aabbcc") == [texts[1]]
+    assert uuids.beginning_with("ffff") == []

@@ -2,6 +2,8 @@
 
 import asyncio
 import importlib
+import resource
+import sys
 import threading
 from pathlib import Path
 from typing import Any, cast
@@ -67,8 +69,37 @@ class _Opened:
 
 def _order(part: Any, run: str) -> Any:
     return part.Order(
-        run=run, settings=None, job=None, jobs=1, leases=1, own_cache=False, refetch=False
+        run=run,
+        settings=None,
+        job=None,
+        jobs=1,
+        leases=1,
+        own_cache=False,
+        refetch=False,
+        borrowed=True,
     )
+
+
+def test_a_process_is_as_it_was_once_nothing_is_open(part: Any) -> None:
+    """It may be somebody's worker, which does other work as well."""
+
+    def state() -> tuple[object, ...]:
+        limits = (resource.RLIMIT_CORE, resource.RLIMIT_NOFILE)
+        return (*map(resource.getrlimit, limits), sys.getswitchinterval())
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = state()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1000, hard), hard))
+    try:
+        lower = state()
+        with part._TUNED:
+            with part._TUNED:
+                pass
+            assert resource.getrlimit(resource.RLIMIT_CORE)[0] <= 1
+            assert sys.getswitchinterval() < 0.005
+        assert state() == lower
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before[1])  # type: ignore[arg-type]
 
 
 def test_a_part_that_comes_after_the_end_opens_nothing(

@@ -1,5 +1,6 @@
 """A store that hosts share is never waited for long, and never holds much."""
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,37 @@ def _body(tmp_path: Path, number: int) -> StoredBody:
 
 def _shared(nursery: trio.Nursery, tmp_path: Path) -> SharedStore:
     return SharedStore(SharedFolder.at(str(tmp_path / "shared")), nursery)
+
+
+@pytest.mark.parametrize("declared_bytes", [3, 5])
+async def test_a_wrong_size_says_nothing_of_an_object(
+    nursery: trio.Nursery, tmp_path: Path, declared_bytes: int
+) -> None:
+    """It is a miss, and the object is left as it is."""
+    shared = _shared(nursery, tmp_path)
+    store = Store(tmp_path / "local", max_bytes=1 << 30, min_free_fraction=0)
+    store.prepare()
+    digest = hashlib.sha256(b"data").hexdigest()
+    shared.offer(digest, b"data")
+    await shared.settle()
+    assert await shared.get(digest, declared_bytes) is None
+    assert await shared.fetch(digest, declared_bytes, store) is None
+    assert await shared.get(digest, 4) == b"data"
+    assert await shared.fetch(digest, 4, store) is not None
+
+
+async def test_an_object_of_another_length_is_written_again(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    """Once its body has come from the archive."""
+    shared = _shared(nursery, tmp_path)
+    digest = hashlib.sha256(b"data").hexdigest()
+    shared.offer(digest, b"dat")
+    await shared.settle()
+    assert await shared.get(digest, 4) is None
+    shared.offer(digest, b"data")
+    await shared.settle()
+    assert await shared.get(digest, 4) == b"data"
 
 
 async def test_nobody_waits_for_a_write_that_hangs(

@@ -10,6 +10,7 @@ import pytest
 
 from attachfs import files
 from attachfs.content import quota, stored_files
+from attachfs.content import store as store_module
 from attachfs.content.inspection import inspect
 from attachfs.content.store import Store
 from attachfs.content.stored import PIECE_BYTES, RunningDigest, StoredBody
@@ -104,15 +105,79 @@ def test_nobody_finds_a_body_whose_file_is_being_closed(
     assert other.read(0, len(content)) == content
 
 
-def test_an_object_of_another_size_is_a_miss(root: Path, expected_warnings: set[str]) -> None:
-    """It is removed, so that the next download takes its place."""
+@pytest.mark.parametrize("size_bytes", [PIECE_BYTES // 2, PIECE_BYTES, 2 * PIECE_BYTES + 4])
+@pytest.mark.parametrize("declared_bytes", [-1, 1, PIECE_BYTES, 2**42])
+def test_a_wrong_size_is_a_miss_and_leaves_the_object(
+    root: Path, size_bytes: int, declared_bytes: int
+) -> None:
+    """It is the declared size that is wrong: nothing is warned of."""
+    store = _store(root)
+    content = _content(1, size_bytes)
+    _keep(store, content)
+    for each in (store, _store(root)):
+        assert each.find(sha256(content), max(0, size_bytes + declared_bytes)) is None
+        assert each.get(sha256(content), max(0, size_bytes + declared_bytes)) is None
+        body = each.find(sha256(content), size_bytes)
+        assert body is not None
+        assert body.read(0, size_bytes) == content
+
+
+@pytest.mark.parametrize("size_bytes", [PIECE_BYTES // 2, 2 * PIECE_BYTES])
+def test_an_object_that_was_cut_short_is_removed(
+    root: Path, size_bytes: int, expected_warnings: set[str]
+) -> None:
+    """So that the next download takes its place."""
     expected_warnings.add("an object of the store is damaged")
     store = _store(root)
-    content = _content(1, 2 * PIECE_BYTES)
+    content = _content(1, size_bytes)
     _keep(store, content)
-    fresh = _store(root)
-    assert fresh.find(sha256(content), len(content) - 1) is None
-    assert fresh.find(sha256(content), len(content)) is None
+    path = store._path(sha256(content))
+    os.truncate(path, path.stat().st_size - 1)
+    assert _store(root).find(sha256(content), size_bytes) is None
+    assert not path.exists()
+
+
+def test_a_damaged_object_that_cannot_be_removed_is_read_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk that has become read-only: it is a miss from then on, until it is stored anew."""
+    store = _store(root)
+    content = _content(1, 1000)
+    store.put(content, sha256(content))
+    store._path(sha256(content)).write_bytes(bytes(1000))
+    said: list[str] = []
+    monkeypatch.setattr(
+        "attachfs.content.store._log.warning", lambda event, **_: said.append(event)
+    )
+    with read_only(root):
+        for _ in range(3):
+            assert store.get(sha256(content), 1000) is None
+    assert said == ["an object of the store is damaged, it is fetched again"]
+    store.put(content, sha256(content))
+    assert store.get(sha256(content), 1000) == content
+
+
+def test_a_size_that_is_declared_and_never_comes_evicts_little(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room is made as bytes come, and none where there is not enough for all of them."""
+    monkeypatch.setattr(store_module, "_STEP_BYTES", _MIB)
+    store = _store(root, max_bytes=16 * _MIB)
+    for number in range(10):
+        _keep(store, _content(number))
+    draft = store.create(1 << 30)
+    assert _used(root) == 10 * _MIB
+    for number in range(4):
+        draft.write(bytes(_MIB), number * _MIB)
+    assert _used(root) == 10 * _MIB
+    for number in range(4, 10):
+        draft.write(bytes(_MIB), number * _MIB)
+    assert 4 * _MIB <= _used(root) <= 6 * _MIB
+    draft.drop()
+    assert store.used_bytes() == _used(root)
+    with pytest.raises(OSError, match="almost full"):
+        store.create(1 << 60)
+    assert _used(root) >= 4 * _MIB
 
 
 def test_files_are_private(root: Path) -> None:
@@ -162,7 +227,7 @@ def test_free_space_is_left(root: Path) -> None:
     full = _store(root, min_free=1.0)
     with pytest.raises(OSError, match="almost full"):
         full.create(10)
-    assert _used(root) == 0
+    assert _used(root) == _MIB  # it would not be enough
 
 
 def test_drafts_of_the_dead_are_removed(root: Path) -> None:

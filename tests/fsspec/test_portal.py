@@ -13,6 +13,7 @@ import trio
 import trio.lowlevel
 
 from attachfs.access.portal import Portal, portal
+from attachfs.access.settings import Settings
 from attachfs.errors import Closing, ServerUnreachable
 from attachfs.fsspec import ArchivistFileSystem
 from attachfs.fsspec.options import settings_of
@@ -35,6 +36,32 @@ async def _path(fs: FileSystem) -> str:
 async def _fail(_: FileSystem) -> None:
     await trio.lowlevel.checkpoint()
     raise ValueError("what it raises")
+
+
+def test_an_archive_that_takes_long_to_open_holds_up_no_other(options: dict[str, Any]) -> None:
+    """Each key has a lock of its own."""
+    begun, over = threading.Event(), threading.Event()
+
+    def slow() -> Settings:
+        begun.set()
+        over.wait(PATIENCE_S)
+        raise ServerUnreachable("at last")
+
+    def open_slowly() -> None:
+        with pytest.raises(ServerUnreachable):
+            portal("slow", slow)
+
+    thread = threading.Thread(target=open_slowly)
+    thread.start()
+    try:
+        assert begun.wait(PATIENCE_S)
+        other = portal("other", lambda: settings_of(options))
+        assert other.call(_path, other.fs) == options["archive"]
+        assert portal("other", slow) is other
+        other.close()
+    finally:
+        over.set()
+        thread.join(PATIENCE_S)
 
 
 def test_what_is_asked_is_answered(options: dict[str, Any]) -> None:

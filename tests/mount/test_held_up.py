@@ -122,7 +122,7 @@ Store.get = lambda *_: time.sleep(1e6)
 """
 _IN_THE_LOOP = """
 from attachfs.tree.filesystem import FileSystem
-FileSystem.open = lambda *_: time.sleep(1e6)
+FileSystem.open_now = lambda *_: time.sleep(1e6)
 """
 
 

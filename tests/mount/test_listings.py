@@ -15,6 +15,7 @@ from attachfs.demo.estate import SAMPLE
 from attachfs.tree.naming import short_id
 from tests.support.archives import declared, uuid_in
 from tests.support.mounts import PATIENCE_S, Mount, Steering
+from tests.support.outcomes import until
 from tests.support.programs import Done
 
 pytestmark = pytest.mark.mount
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.mount
 Run = Callable[..., Done]
 
 _MANY = 60
+_LOOKS = 8
 _LISTDIR = "import os, sys; os.listdir(sys.argv[1])"
 
 
@@ -166,3 +168,54 @@ def test_a_walk_over_many_assets_costs_pages(
     assert len(singly) < 20
     assert len(archive.paths()) < _MANY
     assert archive.paths("/info$") == []
+
+
+@pytest.mark.parametrize("view", ["assets", "by-name"])
+def test_names_that_were_just_listed_are_looked_at_all_at_once(
+    mount: Callable[..., Mount], archive: Steering, view: str
+) -> None:
+    """The kernel looks names of one directory up one after the other: it need not look these up."""
+    asset = _create(archive, "many", files=_LOOKS)
+    mounted = mount("--read-ahead", "0")
+    name = asset if view == "assets" else f"many~{short_id(asset)}"
+    directory = mounted.path / view / name
+    others = (".json", "SHA256SUMS", "events")
+    files = [path for path in directory.iterdir() if not path.name.endswith(others)]
+    assert len(files) == _LOOKS
+    archive.reset()
+    archive.fail_next(path_regex="/info$", times=_LOOKS, status=0, delay_s=3.0)
+    with ThreadPoolExecutor(_LOOKS) as pool:
+        looks = [pool.submit(file.stat) for file in files]
+        until(lambda: not archive.failures_left())
+        assert not any(look.done() for look in looks)
+        assert {look.result(PATIENCE_S).st_size for look in looks} == {len("many, file 0")}
+
+
+_READ_UNSEEN = """
+import mmap, os, sys
+names = [name for name in os.listdir(sys.argv[1]) if not name.endswith((".json", "events", "SUMS"))]
+for number, name in enumerate(names):
+    descriptor = os.open(os.path.join(sys.argv[1], name), os.O_RDONLY)
+    if number % 2:
+        print(os.read(descriptor, 100).decode())
+    else:
+        size_bytes = os.lseek(descriptor, 0, os.SEEK_END)
+        print(mmap.mmap(descriptor, size_bytes, prot=mmap.PROT_READ)[:].decode())
+"""
+
+
+def test_a_file_whose_size_is_not_known_is_read_whole(
+    mount: Callable[..., Mount], archive: Steering
+) -> None:
+    """Its name was listed, and nobody asked for its size before it was opened, or mapped."""
+    asset = _create(archive, "many", files=_LOOKS)
+    mounted = mount("--read-ahead", "0")
+    done = subprocess.run(
+        [sys.executable, "-c", _READ_UNSEEN, mounted.path / "assets" / asset],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    )
+    expected = [f"many, file {number}" for number in range(_LOOKS)]
+    assert sorted(done.stdout.splitlines()) == expected

@@ -141,3 +141,17 @@ async def test_a_name_beyond_a_page_that_fails_is_not_said_to_be_missing(estate:
             await stat(mounted.fs, path)
         await estate.reset()
         assert (await stat(mounted.fs, path)).is_directory
+
+
+@pytest.mark.parametrize("metadata_ttl_s", [86_400, 86_401, 10_000_000])
+async def test_what_can_change_is_never_taken_for_what_cannot(
+    estate: Estate, metadata_ttl_s: float
+) -> None:
+    """However long it is believed."""
+    holder, _ = estate.asset()
+    path = f"{holder.path}/asset.json"
+    async with estate.mounted(metadata_ttl_s=metadata_ttl_s) as mounted:
+        before = await stat(mounted.fs, path)
+        estate.demo.edit_asset(holder.asset, attributes={"more": "of it"})
+        mounted.catalog.expire(holder)
+        assert (await mounted.fs.getattr(before.ino)).size_bytes != before.size_bytes
