@@ -73,7 +73,7 @@ class DiskBody:
         "_stored",
         "_token",
         "_verifying",
-        "_wanted_bytes",
+        "_wanted",
         "source",
     )
     foreign = False
@@ -94,24 +94,24 @@ class DiskBody:
         self._progress = trio.Event()
         self._verifying = False
         self._failed = False
-        self._wanted_bytes = 0
+        self._wanted = 0, 0
 
     def read_now(self, offset: int, size_bytes: int) -> bytes | bytearray | None:
         """Return the bytes if they are verified and in memory, else None."""
         data = self._stored.read_now(offset, size_bytes)
         if data is not None and not self._stored.verified:
-            self._verify_ahead(offset + size_bytes)
+            self._verify_ahead(offset, offset + size_bytes)
         return data
 
     async def read(self, offset: int, size_bytes: int) -> bytes | bytearray:
         """Return the bytes; raises `Damaged` and `OSError`."""
         end = min(offset + size_bytes, self._stored.size_bytes)
         data = self.read_now(offset, size_bytes)
-        if data is None and self._stored.verified_bytes < end:
-            self._verify_ahead(end)
-            while self._stored.verified_bytes < end and not self._failed:
+        if data is None and not self._stored.is_verified(offset, end):
+            self._verify_ahead(offset, end)
+            while not self._stored.is_verified(offset, end) and not self._failed:
                 await self._progress.wait()
-                self._verify_ahead(end)
+                self._verify_ahead(offset, end)
             data = self.read_now(offset, size_bytes)
         if data is not None:
             return data
@@ -121,11 +121,11 @@ class DiskBody:
 
     def close(self) -> None:
         """Stop verifying; the descriptor goes with the last who holds the object."""
-        self._wanted_bytes = 0
+        self._wanted = 0, 0
 
-    def _verify_ahead(self, end: int) -> None:
-        """Have the pieces up to `end` verified, and some more."""
-        self._wanted_bytes = max(self._wanted_bytes, end + _VERIFY_AHEAD_BYTES)
+    def _verify_ahead(self, offset: int, end: int) -> None:
+        """Have the pieces from `offset` up to `end` verified, and some more."""
+        self._wanted = offset, min(end + _VERIFY_AHEAD_BYTES, self._stored.size_bytes)
         if not self._verifying and not self._failed:
             try:
                 self._nursery.start_soon(self._verify)
@@ -138,8 +138,8 @@ class DiskBody:
         stored = self._stored
         wake_soon = partial(self._token.run_sync_soon, self._wake, idempotent=True)
         try:
-            while stored.verified_bytes < min(self._wanted_bytes, stored.size_bytes):
-                verify = partial(stored.verify, self._wanted_bytes, on_piece=wake_soon)
+            while not stored.is_verified(*self._wanted):
+                verify = partial(stored.verify, *self._wanted, on_piece=wake_soon)
                 await trio.to_thread.run_sync(verify, limiter=self._limiter)
         except (Damaged, OSError, RuntimeError):  # the last, where there is no thread to be had
             self._failed = True  # whoever reads there will see why

@@ -20,6 +20,7 @@ from attachfs.content.verification import Expected
 from attachfs.errors import AttachfsError, Closing, TimedOut, Unreachable
 
 _LARGE_AT_ONCE: Final = 8
+_KEEP_S: Final = 5.0  # at the end of the process
 
 _log = structlog.get_logger(__name__)
 
@@ -132,8 +133,11 @@ class Downloads:
                 await self._levels.drop(draft)
                 draft = None
                 await self._pumped(fill, download)
-            if draft is not None and await self._levels.keep(draft, fill.digest, self._keeping):
-                draft = None
+            fill.release()
+            # Its readers have gone, perhaps, and so may the process be about to.
+            with trio.move_on_after(_KEEP_S, shield=True):
+                if draft is not None and await self._levels.keep(draft, fill.digest, self._keeping):
+                    draft = None
         except AttachfsError as error:
             return error
         except OSError as error:

@@ -41,6 +41,7 @@ class Fill:
         self._released_bytes = 0
         self._waiters: list[tuple[int, trio.Event]] = []
         self._given_up = False
+        self._is_whole = False
         self._scope = trio.CancelScope()
         self._moved_s = inf
         self._grown_s = inf
@@ -114,9 +115,17 @@ class Fill:
         return _since_s(self._grown_s)
 
     def give_up(self) -> None:
-        """End the download, because nobody reads it any more."""
+        """End the download, because nobody reads it any more; one that is whole is kept."""
+        if self._is_whole:
+            return
         self._given_up = True
         self._scope.cancel()
+
+    def release(self) -> None:
+        """Release all of the body, which has been verified, while it is stored."""
+        self._is_whole = True
+        self._released_bytes = self.size_bytes
+        self._wake()
 
     def finish(self, error: AttachfsError | None) -> None:
         """Release all of the verified body, or tell every reader why there is none."""

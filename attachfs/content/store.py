@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
@@ -16,6 +17,7 @@ import structlog
 from cachetools import LRUCache
 
 from attachfs.content.descriptor import Descriptor
+from attachfs.content.piece_key import make_key
 from attachfs.content.quota import Quota
 from attachfs.content.sinks import write_all
 from attachfs.content.stored import (
@@ -25,7 +27,9 @@ from attachfs.content.stored import (
     Signature,
     StoredBody,
     is_of_another_size,
+    is_of_older_format,
     signature_of,
+    trailer_of,
     trailer_size,
 )
 from attachfs.content.stored_files import orphaned, take_lock
@@ -148,7 +152,8 @@ class Store:
     def create(self, size_bytes: int) -> Draft:
         """Return a draft for a body of `size_bytes`, others evicted for it; raises `OSError`."""
         path, descriptor = self._new_file()
-        draft = Draft(path, descriptor, self._quota, size_bytes + trailer_size(size_bytes))
+        max_bytes = size_bytes + trailer_size(size_bytes)
+        draft = Draft(path, descriptor, self._quota, max_bytes)
         try:
             draft.begin()
         except OSError:
@@ -158,15 +163,25 @@ class Store:
 
     def keep(self, draft: Draft, digest: RunningDigest) -> StoredBody:
         """Make a verified draft an object; returns its body. Raises `OSError`."""
-        draft.write(digest.trailer(), digest.size_bytes)
+        size_bytes = digest.size_bytes
+        trailer = trailer_of(draft.descriptor, size_bytes, digest.hexdigest(), self.key)
+        draft.write(trailer, size_bytes)
         self._name(draft, digest.hexdigest())
-        body = StoredBody(os.dup(draft.descriptor), digest.hexdigest(), digest.size_bytes)
+        body = StoredBody(os.dup(draft.descriptor), digest.hexdigest(), digest.size_bytes, self.key)
         body.trust()
         with self._lock:
             self._refused.discard(body.digest)
             self._live[body.digest] = body
             self._verified[body.digest] = body.signature
         return body
+
+    @cached_property
+    def key(self) -> bytes:
+        """The key of the digests of pieces, the same for all who share the store; made once.
+
+        In a file beside the objects: what damages those does not make digests that fit.
+        """
+        return make_key(self._root)
 
     def put(self, data: bytes, digest: str) -> None:
         """Store a small verified body, of one piece at most; raises `OSError`."""
@@ -217,18 +232,28 @@ class Store:
         try:
             before = signature_of(descriptor)
             _touch(descriptor)
-            if is_of_another_size(descriptor, digest, size_bytes):
-                os.close(descriptor)
-                return None
-            body = StoredBody(descriptor, digest, size_bytes, on_verified=self._learn)
+            body = self._opened(descriptor, digest, size_bytes)
         except (Damaged, OSError) as error:
             self.discard(digest, str(error))
+            return None
+        if body is None:
             return None
         with self._lock:
             if self._verified.get(digest) == before:
                 body.trust()
                 self._verified[digest] = body.signature
             return self._live.setdefault(digest, body)
+
+    def _opened(self, descriptor: int, digest: str, size_bytes: int) -> StoredBody | None:
+        """Return the body in a file, whose descriptor is taken over; raises `Damaged`."""
+        is_other = is_of_another_size(descriptor, digest, size_bytes, self.key)
+        is_old = is_of_older_format(descriptor, size_bytes)
+        if not is_other and not is_old:
+            return StoredBody(descriptor, digest, size_bytes, self.key, on_verified=self._learn)
+        os.close(descriptor)
+        if is_old and not is_other:
+            self._remove(digest)
+        return None
 
     def _learn(self, body: StoredBody) -> None:
         """Remember that a body has been verified to its end."""
@@ -238,6 +263,9 @@ class Store:
     def discard(self, digest: str, reason: str) -> None:
         """Remove a damaged object; it is a miss, also where the disk lets nothing be removed."""
         _log.warning("an object of the store is damaged, it is fetched again", reason=reason)
+        self._remove(digest)
+
+    def _remove(self, digest: str) -> None:
         path = self._path(digest)
         with self._lock:
             self._live.pop(digest, None)

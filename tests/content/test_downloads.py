@@ -1,6 +1,7 @@
 """Downloads under way: read while they come, gone on with when they break, never false."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +9,15 @@ from pathlib import Path
 import pytest
 import trio
 
+from attachfs.content.store import Draft, Store
+from attachfs.content.stored import RunningDigest, StoredBody
 from attachfs.content.verification import Expected
 from attachfs.errors import AttachfsError, Mismatch
 from tests.support.archives import PATH, build, client, sha256
 from tests.support.canned import Asked, Part, reply, start_canned
-from tests.support.estates import Estate
+from tests.support.estates import BLOB_PATHS, Estate
+from tests.support.mounts import PATIENCE_S
+from tests.support.trees import read
 
 _MIB = 1024 * 1024
 _CONTENT = os.urandom(6 * _MIB + 321)
@@ -24,7 +29,9 @@ def _expected(content: bytes = _CONTENT) -> Expected:
 
 def _files(cache: Path) -> list[Path]:
     """Return the objects and drafts below a directory."""
-    return [path for path in cache.rglob("*") if path.is_file() and path.name != "ledger"]
+    return [
+        path for path in cache.rglob("*") if path.is_file() and path.name not in ("ledger", "key")
+    ]
 
 
 @contextmanager
@@ -195,3 +202,28 @@ async def test_a_refusal_of_one_path_says_nothing_of_another(estate: Estate) -> 
             readers.start_soon(read, "bad", bad)
             readers.start_soon(read, "good", good)
     assert outcomes["good"] == _CONTENT[:5]
+
+
+async def test_a_body_is_readable_while_it_is_stored_and_stored_though_all_ends(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is verified is not waited for, fetched again, or lost."""
+    path = estate.one(_CONTENT)
+    go_on = threading.Event()
+    keep = Store.keep
+
+    def slowly(store: Store, draft: Draft, digest: RunningDigest) -> StoredBody:
+        assert go_on.wait(PATIENCE_S)
+        return keep(store, draft, digest)
+
+    monkeypatch.setattr(Store, "keep", slowly)
+    try:
+        async with estate.mounted(stored=True) as mounted:
+            for _ in range(2):
+                assert await read(mounted.fs, path.path) == _CONTENT
+            assert await estate.count(BLOB_PATHS) == 1
+            trio.lowlevel.current_trio_token().run_sync_soon(go_on.set)
+    finally:
+        go_on.set()
+    objects = [file for file in _files(tmp_path) if "sha256" in file.parts]
+    assert [file.name for file in objects] == [sha256(_CONTENT)[2:]]

@@ -1,5 +1,6 @@
 """The disk store: kept, found, bounded, shared, and never in the way."""
 
+import hashlib
 import os
 import threading
 import time
@@ -407,3 +408,43 @@ def test_an_oddity_among_drafts_or_for_a_ledger_is_an_error_at_most(
         with pytest.raises(OSError, match=r"."):
             store.prepare()
     assert store.find(sha256(_content(1)), _MIB) is not None
+
+
+def test_processes_that_share_a_store_share_its_key(root: Path) -> None:
+    """Made once, private, and made anew where something else is in its place."""
+    content = _content(1, 3 * PIECE_BYTES)
+    first = _store(root)
+    _keep(first, content)
+    key = root / "key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert _store(root).key == first.key
+    body = _store(root).find(sha256(content), len(content))
+    assert body is not None
+    assert body.read(2 * PIECE_BYTES, 10) == content[:10]
+    for oddity in (b"", b"short"):
+        key.write_bytes(oddity)
+        assert len(_store(root).key) == 32
+        assert _store(root).key == _store(root).key
+    assert list(root.glob("key-*")) == []
+
+
+def test_without_its_key_an_object_is_a_miss(root: Path, expected_warnings: set[str]) -> None:
+    """And fetched again."""
+    expected_warnings.add("an object of the store is damaged")
+    content = _content(1, 3 * PIECE_BYTES)
+    _keep(_store(root), content)
+    (root / "key").unlink()
+    assert _store(root).find(sha256(content), len(content)) is None
+    assert _used(root) == 0
+
+
+def test_an_object_of_an_older_format_is_a_miss_without_a_word(root: Path) -> None:
+    """It had a running SHA-256 behind it, which tells nothing of its middle alone."""
+    content = _content(1, 3 * PIECE_BYTES)
+    store = _store(root)
+    _keep(store, content)
+    path = store._path(sha256(content))
+    ends = (PIECE_BYTES, 2 * PIECE_BYTES, 3 * PIECE_BYTES)
+    path.write_bytes(content + b"".join(hashlib.sha256(content[:end]).digest() for end in ends))
+    assert _store(root).find(sha256(content), len(content)) is None
+    assert not path.exists()

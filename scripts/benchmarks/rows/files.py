@@ -13,7 +13,7 @@ from typing import Final
 from attachfs.content.store import Store
 from benchmarks.bench import TOKEN, Bench, Mounting, forget_pages, row, warm_memory
 from harness.mounts import Mount
-from harness.processes import elapsed_s, printed_s
+from harness.processes import MeasurementError, elapsed_s, printed_s
 from harness.rows import Limit, Row, Run, alternate
 
 _VERIFIED: Final = "curl; openssl"
@@ -85,6 +85,36 @@ def restart(bench: Bench) -> Iterator[Row]:
         contenders = {"attachfs": ours, _LOCAL: lambda: cat_s(local, local)}
         yield bench.compare("restart", workload, "s", contenders, Limit(1.6, _LOCAL), warmups=2)
     bench.data.warm([bench.data.big])
+
+
+@row
+def seek_restart(bench: Bench) -> Iterator[Row]:
+    """Read in the middle of a stored file of 1 GiB for the first time after a restart."""
+    blob = bench.large
+    local = bench.data.local(blob)
+
+    def first_ms(path: Path, dropped: Path) -> float:
+        path.stat()
+        forget_pages(dropped)
+        with path.open("rb", buffering=0) as file:
+            file.seek(blob.size_bytes // 2)
+            begin_s = time.perf_counter()
+            if len(file.read(4096)) != 4096:  # noqa: PLR2004
+                raise MeasurementError(f"{path} is too short")
+            return (time.perf_counter() - begin_s) * 1e3
+
+    with bench.scratch() as cache:
+        with bench.attachfs(bench.servers.files.plain, cache=cache) as mount:
+            elapsed_s("cat", mount.path / blob.path)
+
+        def ours() -> float:
+            with bench.attachfs(bench.servers.files.plain, cache=cache) as mount:
+                return first_ms(mount.path / blob.path, cache)
+
+        workload = f"first read in the middle of {blob.size_bytes >> 20} MiB in the store"
+        contenders = {"attachfs": ours, _LOCAL: lambda: first_ms(local, local)}
+        yield bench.compare("seek-restart", workload, "ms", contenders, Limit(20, _LOCAL))
+    bench.data.warm([blob])
 
 
 @row
