@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 from attachfs.archive.digests import EMPTY_SHA256
 from attachfs.archive.endpoints import ScanPolicy
 from attachfs.archive.identities import AttachmentPath
-from attachfs.content.content import Content
+from attachfs.content.content import SMALL_BYTES, Content
 from attachfs.content.reader import Reader
 from attachfs.content.verification import Expected
 from attachfs.errors import AttachfsError, Mismatch, NotFound, Unreachable
@@ -80,6 +80,41 @@ async def test_a_size_told_wrongly_is_no_match_for_bytes_in_memory(estate: Estat
                 await reader.read(0, size)
             assert "8 bytes" in (mounted.content.last_error(bad) or "")
         assert await _reader(mounted.content, good, b"evidence").read(0, 8) == b"evidence"
+
+
+@pytest.mark.parametrize("size_bytes", [8, SMALL_BYTES + 8])
+@pytest.mark.parametrize("more_bytes", [-1, 1, 1000])
+async def test_a_size_told_wrongly_joins_no_download(
+    estate: Estate, size_bytes: int, more_bytes: int
+) -> None:
+    """Under way, or stored: who declares another length is told, and nobody else is disturbed."""
+    content = bytes(size_bytes)
+    good, bad = estate.one(content), estate.one(content)
+    outcomes: list[object] = []
+    async with estate.mounted(stored=True) as mounted:
+
+        async def read_wrongly() -> None:
+            declared_bytes = size_bytes + more_bytes
+            reader = mounted.content.open(bad, _expected(content, declared_bytes))
+            try:
+                outcomes.append(await reader.read(declared_bytes - 1, 1))
+            except Mismatch as error:
+                outcomes.append(type(error))
+            reader.close()
+
+        async def read_well() -> None:
+            reader = mounted.content.open(good, _expected(content))
+            assert await reader.read(0, size_bytes) == content
+            reader.close()
+
+        estate.demo.fail_next(path_regex=good.attachment, status=0, delay_s=0.2)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read_well)
+            await wait_all_tasks_blocked(0.01)
+            nursery.start_soon(read_wrongly)
+        await read_wrongly()
+        await read_well()
+    assert outcomes == [Mismatch, Mismatch]
 
 
 async def test_memory_is_never_exceeded(estate: Estate) -> None:
