@@ -79,6 +79,7 @@ class Prefetch(msgspec.Struct, frozen=True, tag="prefetch"):
                 )
                 if not held and not self.dry_run:
                     await _await_body(handle, tell)
+                    await content.settle(handle.digest)
                 else:
                     await tell(Progress(handle.size_bytes))
             finally:

@@ -174,6 +174,7 @@ def _do_here(
                 await in_parts(job, archive.fs, tell, done)
             else:
                 await job.run(archive.fs, tell)
+            await archive.content.settle()
             if archive.shared is not None:
                 await archive.shared.settle()
 

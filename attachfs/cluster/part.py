@@ -227,6 +227,7 @@ async def _told(opened: Opened, job: PartialJob, slots: trio.CapacityLimiter) ->
             size_bytes += event.size_bytes
 
     events = await told(job, opened.fs, slots, on_progress)
+    await opened.fs.estate.content.settle()
     if opened.shared is not None:
         await opened.shared.settle()
     return [*events, Progress(size_bytes)]

@@ -172,6 +172,14 @@ class Content:
         """Tell whether a body is in the store; it is looked for, and not verified."""
         return await self._levels.holds(digest, size_bytes)
 
+    async def settle(self, digest: str | None = None) -> None:
+        """Wait until bodies that were read to their end are stored, or could not be.
+
+        All of them, or the one with a SHA-256: its readers do not wait for that.
+        """
+        await trio.lowlevel.checkpoint()
+        await self._downloads.settle(digest)
+
     async def discard(self, digest: str, error: Exception) -> None:
         """Drop a stored object that turned out damaged or unreadable: it is a miss from now on."""
         await self._levels.discard(digest, error)

@@ -70,6 +70,12 @@ class Downloads:
         fill = self._fills.get(digest)
         return None if fill is None or fill.given_up else fill
 
+    async def settle(self, digest: str | None = None) -> None:
+        """Wait until bodies that have come are stored: all of them, or that with a SHA-256."""
+        for key, fill in list(self._fills.items()):
+            if digest in (None, key):
+                await fill.settle()
+
     def owner(self, fill: Fill) -> AttachmentPath | None:
         """Return by the right to which path a download goes."""
         return self._owners.get(fill)

@@ -42,6 +42,7 @@ class Fill:
         self._waiters: list[tuple[int, trio.Event]] = []
         self._given_up = False
         self._is_whole = False
+        self._ended = trio.Event()
         self._scope = trio.CancelScope()
         self._moved_s = inf
         self._grown_s = inf
@@ -127,11 +128,17 @@ class Fill:
         self._released_bytes = self.size_bytes
         self._wake()
 
+    async def settle(self) -> None:
+        """Wait until a body that is whole has been stored, or could not be."""
+        if self._is_whole:
+            await self._ended.wait()
+
     def finish(self, error: AttachfsError | None) -> None:
         """Release all of the verified body, or tell every reader why there is none."""
         self.error = error
         if error is None:
             self._released_bytes = self.size_bytes
+        self._ended.set()
         self._wake()
 
     async def pump(

@@ -227,3 +227,19 @@ async def test_a_body_is_readable_while_it_is_stored_and_stored_though_all_ends(
         go_on.set()
     objects = [file for file in _files(tmp_path) if "sha256" in file.parts]
     assert [file.name for file in objects] == [sha256(_CONTENT)[2:]]
+
+
+async def test_a_body_that_was_read_can_be_waited_for_until_it_is_stored(
+    estate: Estate, tmp_path: Path
+) -> None:
+    """By its SHA-256, or with all others; what is not under way is not waited for."""
+    path, other = estate.one(_CONTENT), estate.one(_CONTENT[1:])
+    async with estate.mounted(stored=True) as mounted:
+        await mounted.content.settle()
+        assert await read(mounted.fs, path.path) == _CONTENT
+        await mounted.content.settle(sha256(_CONTENT))
+        assert await mounted.content.holds(sha256(_CONTENT), len(_CONTENT))
+        assert await read(mounted.fs, other.path) == _CONTENT[1:]
+        await mounted.content.settle()
+        assert await mounted.content.holds(sha256(_CONTENT[1:]), len(_CONTENT) - 1)
+    assert len([file for file in _files(tmp_path) if "sha256" in file.parts]) == 2
