@@ -112,18 +112,18 @@ class Downloads:
         """See a download through to its end, whatever that is."""
         outcome: AttachfsError | None = Closing("the download was given up")
         try:
-            outcome = await self._take_in(path, fill, draft)
+            outcome = await self._take_in(path, digest, fill, draft)
         finally:
             if self._fills.get(digest) is fill:
                 del self._fills[digest]
             if outcome is not None:
                 fill.give_up()
-            if not isinstance(outcome, Closing):
+            if outcome is not None and not isinstance(outcome, Closing):
                 self._on_end(path, digest, outcome)
             fill.finish(outcome)
 
     async def _take_in(
-        self, path: AttachmentPath, fill: Fill, draft: Draft | None
+        self, path: AttachmentPath, digest: str, fill: Fill, draft: Draft | None
     ) -> AttachfsError | None:
         download = self._download(path, fill.expected)
         try:
@@ -139,6 +139,7 @@ class Downloads:
                 await self._levels.drop(draft)
                 draft = None
                 await self._pumped(fill, download)
+            self._on_end(path, digest, None)
             fill.release()
             # Its readers have gone, perhaps, and so may the process be about to.
             with trio.move_on_after(_KEEP_S, shield=True):
