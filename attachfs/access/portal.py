@@ -136,7 +136,7 @@ class _Portals:
 
 
 class _Place:
-    """Hold the portal of one key; one that takes long to open holds up nobody of another."""
+    """Hold the portal of one key; opening it does not delay others."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -325,17 +325,20 @@ class Catalog:
 
     def visible_until_s(self, path: AttachmentPath) -> float:
         """Return the same for `visible_info`."""
-        record = self.known_record(path.holder)
-        if record is not None and record.attachment(path.attachment) is not None:
-            return min(self.believed_until_s(path.holder), self._infos.until_s(path))
-        return self._infos.until_s(path, self.metadata_ttl_s)
+        return self._info_until_s(self.believed_until_s, path)
 
     def confirmed_until_s(self, path: AttachmentPath) -> float:
         """Return the same for `confirmed_info`."""
+        return self._info_until_s(self._confirmed_until_s, path)
+
+    def _confirmed_until_s(self, holder: Holder) -> float:
+        return self._records.until_s(holder, self.metadata_ttl_s)
+
+    def _info_until_s(self, until_s: Callable[[Holder], float], path: AttachmentPath) -> float:
+        """Return until when `_info_by` answers the same, with what `until_s` says of the record."""
         record = self.known_record(path.holder)
         if record is not None and record.attachment(path.attachment) is not None:
-            confirmed_s = self._records.until_s(path.holder, self.metadata_ttl_s)
-            return min(confirmed_s, self._infos.until_s(path))
+            return min(until_s(path.holder), self._infos.until_s(path))
         return self._infos.until_s(path, self.metadata_ttl_s)
 
     def listing_left_s(self, asset: Holder | None) -> float:
@@ -416,7 +419,7 @@ class Catalog:
         return await self._infos.get(path)
 
     async def fetch_info_ahead(self, path: AttachmentPath) -> None:
-        """Ask for the `/info` that somebody will need, by a task of the background."""
+        """Ask for an `/info` that will be needed, in a background task."""
         await self._infos.get(path, ahead=True)
 
     def known_info(self, path: AttachmentPath) -> Info | None:
@@ -473,7 +476,7 @@ class Catalog:
 
         Every SHA-256 known of either counts.
         """
-        return self._bad.has(self.digests(path, info), besides=path)
+        return self.is_bad_elsewhere(self.digests(path, info), path)
 
     def note_bad(self, path: AttachmentPath, info: Info) -> None:
         """Record that the server called an attachment bad, until its `/info` is asked for again."""

@@ -22,10 +22,7 @@ class Clock:
 
     def now_s(self) -> float:
         """Return seconds since 1970 UTC."""
-        # As `_suspended_s`, which would be another call for each of many.
-        suspended_s = time.clock_gettime(time.CLOCK_BOOTTIME)
-        suspended_s -= time.clock_gettime(time.CLOCK_MONOTONIC)
-        more_s = suspended_s - self._suspended_s
+        more_s = _suspended_s() - self._suspended_s
         if more_s > _MOMENT_S:
             self._offset_s += more_s
             self._suspended_s += more_s

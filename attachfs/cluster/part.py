@@ -110,7 +110,7 @@ class _Tuned:
         if self._opened > 1:
             return
         for limit in (resource.RLIMIT_CORE, resource.RLIMIT_NOFILE):
-            self._before.callback(_set_soft_limit, limit, resource.getrlimit(limit)[0])
+            self._before.callback(resource.setrlimit, limit, resource.getrlimit(limit))
         self._before.callback(sys.setswitchinterval, sys.getswitchinterval())
         forbid_core_dumps(for_good=False)
         raise_descriptor_limit()
@@ -121,13 +121,6 @@ class _Tuned:
         self._opened -= 1
         if not self._opened:
             self._before.close()
-
-
-def _set_soft_limit(limit: int, soft: int) -> None:
-    """Set what may be set again: a hard limit can only be lowered."""
-    _, hard = resource.getrlimit(limit)
-    is_less = hard != resource.RLIM_INFINITY and not 0 <= soft <= hard
-    resource.setrlimit(limit, (hard if is_less else soft, hard))
 
 
 _TUNED: Final = _Tuned()

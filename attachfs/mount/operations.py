@@ -188,17 +188,16 @@ class Operations(pyfuse3.Operations):
         entry = self._directory_entry if attrs.is_directory else self._file_entry
         entry.st_ino = attrs.ino
         entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = attrs.mtime_ns
+        entry.entry_timeout = min(attrs.entry_ttl_s, most_s, _LONGEST_S)
         size_bytes = attrs.size_bytes
         if size_bytes is None:
             # The name is believed and its size is not: stat(2) asks for the attributes, which the
             # kernel does for many at once, where it looks up the names of a directory one by one.
             entry.st_size = entry.st_blocks = 0
-            entry.entry_timeout = min(attrs.entry_ttl_s, most_s, _LONGEST_S)
             entry.attr_timeout = 0
         else:
             entry.st_size = size_bytes
             entry.st_blocks = -(-size_bytes // _SECTOR_BYTES)
-            entry.entry_timeout = min(attrs.entry_ttl_s, most_s, _LONGEST_S)
             entry.attr_timeout = min(attrs.attr_ttl_s, _LONGEST_S)
         return entry
 

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from math import inf
 from typing import Final, NamedTuple, Self
 
 from attachfs.archive.endpoints import ScanPolicy, source_url
@@ -271,8 +270,7 @@ class RecordFile(File):
 
     def good_until_s(self) -> float:
         """Return until when the record is believed; of the past it is not told."""
-        past = self.place.past
-        return self.estate.catalog.believed_until_s(self.place.holder) if past is None else -inf
+        return self.place.believed_until_s(self.estate.catalog)
 
     async def attrs(self) -> Attrs:
         """Return the attributes; asks for the record where it is too old."""

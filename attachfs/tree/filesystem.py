@@ -190,7 +190,6 @@ class FileSystem:
         node = directory.find_now(_text(name))
         if node is None:
             return None
-        self._ahead.looked_at(node)
         left_s = node.good_until_s() - self.estate.catalog.now_s()
         attrs = node.listed_attrs() if left_s > 0 else None
         inode = self._inodes.get(node.ino)
@@ -200,6 +199,7 @@ class FileSystem:
             or (inode is not None and inode.packed != node.packed)
         ):
             return None
+        self._ahead.looked_at(node)
         self._children[parent, name] = self._keep(node, attrs), 0
         self.looked_up(node, attrs)
         self.estate.catalog.lookups.known += 1

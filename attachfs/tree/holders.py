@@ -1,7 +1,6 @@
 """The directory of an asset or an event: record, attachments, sidecars, checksums."""
 
 from contextlib import suppress
-from math import inf
 from typing import Final
 
 import trio
@@ -46,8 +45,7 @@ class HolderDirectory(Directory):
 
     def good_until_s(self) -> float:
         """Return until when the record is believed; of the past it is not told."""
-        past = self.place.past
-        return self.estate.catalog.believed_until_s(self.place.holder) if past is None else -inf
+        return self.place.believed_until_s(self.estate.catalog)
 
     async def attrs(self) -> Attrs:
         """Return the attributes.
@@ -175,8 +173,7 @@ class EventsDirectory(Directory):
 
     def good_until_s(self) -> float:
         """Return until when the asset's record is believed; of the past it is not told."""
-        past = self.place.past
-        return self.estate.catalog.believed_until_s(self.place.holder) if past is None else -inf
+        return self.place.believed_until_s(self.estate.catalog)
 
     async def attrs(self) -> Attrs:
         """Return the attributes; exists where the asset's directory does."""

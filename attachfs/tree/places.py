@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import IntEnum
+from math import inf
 from typing import Final, NamedTuple
 
 import trio
@@ -85,6 +86,10 @@ class Place(NamedTuple):
         if past is None:
             return catalog.known_record(self.holder)
         return catalog.known_record_at(self.holder, past.at_time)
+
+    def believed_until_s(self, catalog: Catalog) -> float:
+        """Return until when `record` answers the same, as the catalog tells it; not of the past."""
+        return catalog.believed_until_s(self.holder) if self.past is None else -inf
 
     def name(self, record: Record) -> str:
         """Return the name of the directory of a record of this holder."""

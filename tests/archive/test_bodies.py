@@ -14,7 +14,15 @@ from attachfs.archive.identities import AttachmentPath, Holder
 from attachfs.archive.secrets import Secret
 from attachfs.demo.launch import RunningArchive
 from attachfs.errors import AttachfsError, BadReply, BlockedByScan, NotFound, TimedOut, Unreachable
-from tests.support.archives import PATH, client, declared, settled, token_of, uuid_in
+from tests.support.archives import (
+    PATH,
+    client,
+    declared,
+    received_with_length,
+    settled,
+    token_of,
+    uuid_in,
+)
 from tests.support.canned import Asked, Part, reply, start_canned
 
 _CALL = endpoints.download(PATH, ScanPolicy.BLOCK_BAD)
@@ -23,14 +31,7 @@ _CALL = endpoints.download(PATH, ScanPolicy.BLOCK_BAD)
 async def _read(
     archive: Archive, call: endpoints.Download = _CALL, *, offset: int = 0
 ) -> tuple[int, int | None, bytes]:
-    with (
-        Deadline(archive.policy.timeout_s) as deadline,
-        await archive.stream(call, offset=offset, deadline=deadline) as stream,
-    ):
-        content, buffer = b"", memoryview(bytearray(70_000))
-        while got := await stream.receive_into(buffer):
-            content += buffer[:got]
-    return stream.offset, stream.length_bytes, content
+    return await received_with_length(archive, call, offset)
 
 
 @pytest.mark.parametrize("content", [b"", b"x", bytes(range(256)) * 10_000])

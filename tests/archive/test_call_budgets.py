@@ -4,15 +4,13 @@ Times on shared machines vary by half; counts of calls do not. Raise a budget on
 that is worth the calls, and say what.
 """
 
-import logging
 import socket
 from collections.abc import Awaitable, Callable
 from statistics import median
 
 import pytest
-import structlog
 
-from attachfs.archive import endpoints, traffic
+from attachfs.archive import endpoints
 from attachfs.archive.client import Archive
 from attachfs.archive.credentials import GivenToken
 from attachfs.archive.endpoints import ScanPolicy
@@ -22,7 +20,7 @@ from attachfs.archive.secrets import Secret
 from attachfs.demo.launch import ArchiveConfig
 from tests.conftest import serving
 from tests.support.archives import client, declared, token_of, uuid_in
-from tests.support.callcounts import python_calls
+from tests.support.callcounts import log_as_a_mount, python_calls
 
 Request = Callable[[Archive, AttachmentPath], Awaitable[object]]
 
@@ -62,9 +60,7 @@ _BUDGETS: dict[str, tuple[Request, int]] = {
 @pytest.fixture(autouse=True)
 def _log_of_a_mount(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drop what is below level info by a call that does nothing, as a mount does."""
-    filtering = structlog.make_filtering_bound_logger(logging.INFO)
-    log = structlog.wrap_logger(structlog.PrintLogger(), wrapper_class=filtering)
-    monkeypatch.setattr(traffic, "_log", log.bind())
+    log_as_a_mount(monkeypatch)
 
 
 @pytest.mark.parametrize("name", _BUDGETS)

@@ -4,7 +4,6 @@ What is counted is ours and trio's, from pyfuse3's call of a handler to its answ
 requests to the archive is in tests/archive/test_call_budgets.py.
 """
 
-import logging
 import os
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,10 +15,8 @@ from typing import cast
 
 import pyfuse3
 import pytest
-import structlog
 import trio
 
-from attachfs.archive import traffic
 from attachfs.archive.credentials import GivenToken
 from attachfs.archive.secrets import Secret
 from attachfs.catalog.index import Index
@@ -32,7 +29,7 @@ from attachfs.tree.inodes import ROOT_INO
 from attachfs.tree.names import SIDECAR_SUFFIX
 from tests.conftest import serving
 from tests.support.archives import OPEN_INDEXES, build, client, declared, token_of, uuid_in
-from tests.support.callcounts import python_calls
+from tests.support.callcounts import log_as_a_mount, python_calls
 
 _CALLER = cast("pyfuse3.RequestContext", SimpleNamespace(pid=os.getpid()))
 _FILES = 3
@@ -77,9 +74,7 @@ _BUDGETS: dict[str, tuple[Request, int]] = {
 @pytest.fixture(autouse=True)
 def _log_of_a_mount(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drop what is below level info by a call that does nothing, as a mount does."""
-    filtering = structlog.make_filtering_bound_logger(logging.INFO)
-    log = structlog.wrap_logger(structlog.PrintLogger(), wrapper_class=filtering)
-    monkeypatch.setattr(traffic, "_log", log.bind())
+    log_as_a_mount(monkeypatch)
 
 
 @asynccontextmanager

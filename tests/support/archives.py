@@ -189,14 +189,22 @@ async def scripted(
 
 async def received(archive: Archive, download: Download, offset: int = 0) -> tuple[int, bytes]:
     """Receive a large body; return where it began and its bytes."""
+    begun, _, body = await received_with_length(archive, download, offset)
+    return begun, body
+
+
+async def received_with_length(
+    archive: Archive, download: Download, offset: int = 0
+) -> tuple[int, int | None, bytes]:
+    """Receive a large body; return where it began, the length that was told, and its bytes."""
     with (
         Deadline(archive.policy.timeout_s) as deadline,
         await archive.stream(download, offset=offset, deadline=deadline) as stream,
     ):
-        body, buffer = b"", memoryview(bytearray(100_000))
+        body, buffer = b"", memoryview(bytearray(70_000))
         while got := await stream.receive_into(buffer):
             body += buffer[:got]
-    return stream.offset, body
+    return stream.offset, stream.length_bytes, body
 
 
 @dataclass

@@ -1,8 +1,14 @@
 """Count the Python functions that a thread calls: exact where a time is not."""
 
+import logging
 import sys
 from collections.abc import Awaitable, Callable
 from types import FrameType
+
+import pytest
+import structlog
+
+from attachfs.archive import traffic
 
 
 async def python_calls(work: Callable[[], Awaitable[object]]) -> int:
@@ -23,3 +29,10 @@ async def python_calls(work: Callable[[], Awaitable[object]]) -> int:
     finally:
         sys.setprofile(None)
     return count
+
+
+def log_as_a_mount(patches: pytest.MonkeyPatch) -> None:
+    """Drop what is logged of requests by a call that does nothing, as a mount at level info."""
+    filtering = structlog.make_filtering_bound_logger(logging.INFO)
+    log = structlog.wrap_logger(structlog.PrintLogger(), wrapper_class=filtering)
+    patches.setattr(traffic, "_log", log.bind())

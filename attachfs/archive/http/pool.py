@@ -233,7 +233,7 @@ class OpenAnswer:
         raise BadReply(f"{subject}: the answer is larger than {max_bytes} bytes")
 
     def _end(self) -> None:
-        """Close the answer at its end, which is none where the connection was shut."""
+        """Close the answer at its end; raises `ReadTimeout` if its connection was shut."""
         self.close()
         if self._deadline.is_shut:
             raise httpx.ReadTimeout("no answer in time")
